@@ -1,0 +1,52 @@
+"""A character-level LSTM for sentiment that shows its memory.
+
+    from charlstm import Predictor
+
+    predictor = Predictor.load("artifacts")
+    print(predictor.predict("Worst update ever"))
+
+The names below are imported on first use, so that importing the light modules of this package (`charlstm.config`,
+`charlstm.text`, `charlstm.errors`) does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from charlstm.artifacts import Artifacts, load_artifacts, save_artifacts
+    from charlstm.errors import ArtifactError, CharLSTMError, DeviceError, TextError
+    from charlstm.gates import SIGNALS, GateTrace, LayerTrace
+    from charlstm.predictor import Prediction, Predictor, TracedPrediction
+    from charlstm.vocabulary import Vocabulary
+
+_MODULES = {
+    "artifacts": ("Artifacts", "load_artifacts", "save_artifacts"),
+    "errors": ("ArtifactError", "CharLSTMError", "DeviceError", "TextError"),
+    "gates": ("SIGNALS", "GateTrace", "LayerTrace"),
+    "predictor": ("Prediction", "Predictor", "TracedPrediction"),
+    "vocabulary": ("Vocabulary",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "SIGNALS",
+    "ArtifactError",
+    "Artifacts",
+    "CharLSTMError",
+    "DeviceError",
+    "GateTrace",
+    "LayerTrace",
+    "Prediction",
+    "Predictor",
+    "TextError",
+    "TracedPrediction",
+    "Vocabulary",
+    "load_artifacts",
+    "save_artifacts",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,0 +1,57 @@
+"""Everything that can go wrong in the core, as one tree.
+
+CharLSTMError
+├── TextError                a text that the model cannot read
+│   ├── EmptyTextError       it holds nothing to read
+│   ├── InvalidCharacterError  it holds a character that is no text
+│   └── TextTooLongError     it is longer than the model's limit
+├── ArtifactError            a file of a model is missing, damaged or does not fit the others
+└── DeviceError              the requested device is not there
+"""
+
+
+class CharLSTMError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class TextError(CharLSTMError, ValueError):
+    """A text that the model cannot read."""
+
+
+class EmptyTextError(TextError):
+    """A text with nothing to read in it."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(f"must hold at least 1 {unit}, found none")
+
+
+class InvalidCharacterError(TextError):
+    """A NUL or half of a surrogate pair: neither is text, and neither survives a round trip through UTF-8 tools."""
+
+    def __init__(self, character: str, offset: int) -> None:
+        name = "a NUL character" if character == "\0" else "a lone surrogate"
+        super().__init__(f"must be valid Unicode text, found {name} (U+{ord(character):04X}) at offset {offset}")
+        self.offset = offset
+
+
+class TextTooLongError(TextError):
+    """A text of more tokens than the model reads, where cutting it was not allowed."""
+
+    def __init__(self, limit: int, found: int, unit: str) -> None:
+        super().__init__(f"must be at most {limit} {unit}s long, found {found}; allow truncation to have it cut")
+        self.limit = limit
+        self.found = found
+
+
+class ArtifactError(CharLSTMError):
+    """One file of a saved model is unusable: which file, what was expected of it, and what was found."""
+
+    def __init__(self, file: str, expected: str, found: str) -> None:
+        super().__init__(f"{file}: expected {expected}, found {found}")
+        self.file = file
+        self.expected = expected
+        self.found = found
+
+
+class DeviceError(CharLSTMError):
+    """The requested device is not available on this machine."""

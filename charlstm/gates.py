@@ -1,0 +1,154 @@
+"""What happens inside an LSTM while it reads: every gate, candidate and memory of every step.
+
+PyTorch's fused LSTM returns the hidden states and nothing else, so people who want the gates usually step a cell in
+a Python loop and pay for it many times over. There is no need: once all hidden states are known, all gates of all
+steps are one matrix product, and the memory is a linear recurrence whose factors are then known as well. So one
+fused pass gives the prediction and the trace, on the CPU and on the GPU.
+
+In the article's words: the forget gate is the percentage of the long-term memory to keep, the input gate the
+percentage of the potential memory to remember, the candidate that potential memory, the output gate the percentage
+of the long-term memory to show as short-term memory; the cell state is the long-term memory, the hidden state the
+short-term memory.
+
+Sizes: B texts, T steps, I = a layer's inputs, H = hidden_size.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from charlstm.model import SentimentLSTM
+
+FloatArray = NDArray[np.float32]
+
+
+class LayerSignals(NamedTuple):
+    """Six tensors of one shape, (B, T, H): the inner life of one layer."""
+
+    forget_gate: Tensor
+    input_gate: Tensor
+    candidate: Tensor
+    output_gate: Tensor
+    cell_state: Tensor
+    hidden_state: Tensor
+
+
+class LayerTrace(NamedTuple):
+    """The same for one text, as NumPy arrays of shape (T, H)."""
+
+    forget_gate: FloatArray
+    input_gate: FloatArray
+    candidate: FloatArray
+    output_gate: FloatArray
+    cell_state: FloatArray
+    hidden_state: FloatArray
+
+
+SIGNALS = LayerTrace._fields
+
+
+@dataclass(frozen=True, slots=True)
+class GateTrace:
+    """One text's way through the network.
+
+    Attributes:
+        tokens: The T tokens as the model saw them; unknown ones are `<UNK>`.
+        token_ids: Their indices in the vocabulary.
+        offsets: For each step the index in the original text where its token starts; None for a step of padding.
+        layers: For each LSTM layer, from the bottom up, six arrays of shape (T, H).
+        probability_so_far: (T,) P(negative) if the text ended after this step. The last one is the prediction.
+    """
+
+    tokens: tuple[str, ...]
+    token_ids: tuple[int, ...]
+    offsets: tuple[int | None, ...]
+    layers: tuple[LayerTrace, ...]
+    probability_so_far: FloatArray
+
+
+def trace_layers(model: SentimentLSTM, embedded: Tensor) -> list[LayerSignals]:
+    """Run the LSTM once, layer by layer, and work out the signals of every step.
+
+    Args:
+        model: The network, in evaluation mode.
+        embedded: (B, T, E) embedded tokens.
+
+    Returns:
+        The signals of each layer; the last one's hidden states are what the prediction reads.
+    """
+    layers = []
+    inputs = embedded  # (B, T, I)
+    for weights in _weights_by_layer(model.lstm):
+        hidden_states = _run_layer(inputs, weights)  # (B, T, H)
+        layers.append(layer_signals(inputs, hidden_states, weights))
+        inputs = hidden_states
+    return layers
+
+
+class LayerWeights(NamedTuple):
+    """PyTorch's parameters of one layer. Rows stack the gates in the order i, f, g, o."""
+
+    weight_ih: Tensor  # (4H, I)
+    weight_hh: Tensor  # (4H, H)
+    bias_ih: Tensor  # (4H,)
+    bias_hh: Tensor  # (4H,)
+
+
+def layer_signals(inputs: Tensor, hidden_states: Tensor, weights: LayerWeights) -> LayerSignals:
+    """Recover what a layer did, from what it read (B, T, I) and what it showed (B, T, H), starting at zero."""
+    previous_hidden = torch.nn.functional.pad(hidden_states, (0, 0, 1, 0))[:, :-1]  # (B, T, H)
+    stacked = torch.nn.functional.linear(inputs, weights.weight_ih, weights.bias_ih) + torch.nn.functional.linear(
+        previous_hidden, weights.weight_hh, weights.bias_hh
+    )  # (B, T, 4H)
+    input_gate, forget_gate, candidate, output_gate = stacked.chunk(4, dim=-1)  # (B, T, H) each
+    input_gate, forget_gate, output_gate = input_gate.sigmoid(), forget_gate.sigmoid(), output_gate.sigmoid()
+    candidate = candidate.tanh()
+    cell_state = linear_recurrence(forget_gate, input_gate * candidate)
+    return LayerSignals(forget_gate, input_gate, candidate, output_gate, cell_state, hidden_states)
+
+
+def linear_recurrence(keep: Tensor, add: Tensor) -> Tensor:
+    """Solve c_t = keep_t * c_(t-1) + add_t with c_0 = 0 for all steps at once.
+
+    A scan by doubling (Hillis & Steele, 1986): after k rounds each c_t holds the last 2^k contributions, so T steps
+    take log2(T) rounds of whole-tensor arithmetic. Nothing is divided, so long runs of closed gates are harmless.
+
+    Args:
+        keep: (B, T, H) factors in 0..1.
+        add: (B, T, H) what each step writes.
+
+    Returns:
+        (B, T, H).
+    """
+    steps, distance = keep.shape[1], 1
+    while distance < steps:
+        carried = keep[:, distance:] * add[:, :-distance]
+        add = torch.cat((add[:, :distance], add[:, distance:] + carried), dim=1)
+        keep = torch.cat((keep[:, :distance], keep[:, distance:] * keep[:, :-distance]), dim=1)
+        distance *= 2
+    return add
+
+
+def _weights_by_layer(lstm: torch.nn.LSTM) -> list[LayerWeights]:
+    return [LayerWeights(*parameters) for parameters in lstm.all_weights]
+
+
+def _run_layer(inputs: Tensor, weights: LayerWeights) -> Tensor:
+    """Run the fused LSTM over one layer alone: nn.LSTM keeps the hidden states of its lower layers to itself."""
+    zero = inputs.new_zeros(1, len(inputs), weights.weight_hh.shape[1])  # (1, B, H)
+    outputs: Tensor = torch.lstm(
+        inputs,
+        (zero, zero),
+        list(weights),
+        has_biases=True,
+        num_layers=1,
+        dropout=0.0,
+        train=False,
+        bidirectional=False,
+        batch_first=True,
+    )[0]
+    return outputs

@@ -1,0 +1,190 @@
+"""The in-process way to a prediction and to its trace: no server, no other process.
+
+predictor = Predictor.load("artifacts")
+predictor.predict("Worst update ever").label
+predictor.trace("Worst update ever").layers[0].forget_gate
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charlstm.artifacts import Artifacts, load_artifacts
+from charlstm.config import LABELS, NEGATIVE, POSITIVE
+from charlstm.encoding import EncodedText
+from charlstm.errors import DeviceError
+from charlstm.gates import GateTrace, LayerTrace, trace_layers
+from charlstm.model import collate
+
+# Texts of one batch are of similar length, so padding stays small; larger batches gain nothing on a CPU.
+_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one text.
+
+    Attributes:
+        probability_negative: P(negative), 0 to 1, calibrated.
+        characters: How many characters of the text were read.
+        unknown_characters: How many of the tokens read the vocabulary does not know.
+        truncated: Whether the text was cut to the model's limit.
+    """
+
+    probability_negative: float
+    characters: int
+    unknown_characters: int
+    truncated: bool
+
+    @property
+    def label(self) -> str:
+        """The more probable label, `negative` or `positive`."""
+        return LABELS[NEGATIVE if self.probability_negative >= 0.5 else POSITIVE]
+
+    @property
+    def probability(self) -> float:
+        """The probability of `label`, 0.5 to 1."""
+        return max(self.probability_negative, 1.0 - self.probability_negative)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedPrediction:
+    """A prediction and the memory trace it comes from, both of one pass through the network."""
+
+    prediction: Prediction
+    trace: GateTrace
+
+
+class Predictor:
+    """A loaded model on a device.
+
+    Calls may come from several threads: nothing is changed after construction.
+
+    Args:
+        artifacts: A verified model; its network is moved to the device.
+        device: `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, or `cuda:N`.
+
+    Raises:
+        DeviceError: The device is asked for by name and is not there.
+    """
+
+    def __init__(self, artifacts: Artifacts, device: str = "auto") -> None:
+        self.artifacts = artifacts
+        self.device = find_device(device)
+        self._model = artifacts.model.to(self.device)
+        self._model.lstm.flatten_parameters()
+        self._encoder = artifacts.encoder
+        self._temperature = artifacts.config.calibration.temperature
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str], device: str = "auto") -> Self:
+        """Load and verify the model in a folder.
+
+        Raises:
+            ArtifactError: A file is missing, damaged, or does not fit the others.
+            DeviceError: The device is asked for by name and is not there.
+        """
+        return cls(load_artifacts(Path(directory)), device)
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is an Iterable[str] too; this overload comes first and wins
+        self, texts: str, *, truncate: bool = ...
+    ) -> Prediction: ...
+    @overload
+    def predict(self, texts: Iterable[str], *, truncate: bool = ...) -> list[Prediction]: ...
+    def predict(self, texts: str | Iterable[str], *, truncate: bool = False) -> Prediction | list[Prediction]:
+        """Predict one text, or many in their order.
+
+        Args:
+            texts: A text, or any iterable of texts such as a list or a pandas column.
+            truncate: Whether texts over the model's limit are cut instead of refused.
+
+        Raises:
+            TextError: A text is empty, no valid Unicode, or too long and may not be cut.
+        """
+        if isinstance(texts, str):
+            return self.predict([texts], truncate=truncate)[0]
+        encoded = [self._encoder.encode(text, truncate=truncate) for text in texts]
+        probabilities = self._probabilities_negative(encoded)
+        return [_prediction(text, float(p)) for text, p in zip(encoded, probabilities, strict=True)]
+
+    def trace(self, text: str, *, truncate: bool = False) -> GateTrace:
+        """Predict one text and show every step of the way; the last probability is the prediction.
+
+        Raises:
+            TextError: The text is empty, no valid Unicode, or too long and may not be cut.
+        """
+        return self.predict_and_trace(text, truncate=truncate).trace
+
+    def predict_and_trace(self, text: str, *, truncate: bool = False) -> TracedPrediction:
+        """Give the prediction and the trace of one text, from one pass.
+
+        Raises:
+            TextError: The text is empty, no valid Unicode, or too long and may not be cut.
+        """
+        encoded = self._encoder.encode(text, truncate=truncate)
+        trace = self._trace(encoded)
+        return TracedPrediction(_prediction(encoded, float(trace.probability_so_far[-1])), trace)
+
+    @torch.inference_mode()
+    def _probabilities_negative(self, texts: list[EncodedText]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        by_length = sorted(range(len(texts)), key=lambda index: len(texts[index].token_ids))
+        result = np.empty(len(texts), dtype=np.float32)
+        for start in range(0, len(texts), _BATCH_SIZE):
+            batch = by_length[start : start + _BATCH_SIZE]
+            token_ids, lengths = collate([texts[index].token_ids for index in batch], self._pad_to)  # (B, T), (B,)
+            logits = self._model(token_ids.to(self.device), lengths.to(self.device))  # (B,)
+            result[batch] = self._probability(logits).cpu().numpy()
+        return result
+
+    @torch.inference_mode()
+    def _trace(self, text: EncodedText) -> GateTrace:
+        token_ids, _ = collate([text.token_ids], self._pad_to)  # (1, T)
+        layers = trace_layers(self._model, self._model.embed(token_ids.to(self.device)))
+        logits = self._model.readout(layers[-1].hidden_state[0])  # (T,)
+        all_ids = tuple(token_ids[0].tolist())
+        padding = (None,) * (len(all_ids) - len(text.offsets))
+        return GateTrace(
+            tokens=tuple(self.artifacts.vocabulary.decode(all_ids)),
+            token_ids=all_ids,
+            offsets=text.offsets + padding,
+            layers=tuple(LayerTrace(*(signal[0].cpu().numpy() for signal in layer)) for layer in layers),
+            probability_so_far=self._probability(logits).cpu().numpy(),
+        )
+
+    def _probability(self, logits: Tensor) -> Tensor:
+        return (logits / self._temperature).sigmoid()
+
+    @property
+    def _pad_to(self) -> int | None:
+        return self.artifacts.config.model.pad_to
+
+
+def find_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that is there.
+
+    Raises:
+        DeviceError: It is not there, or the name means nothing.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"device must be auto, cpu, cuda or cuda:N, found {name!r}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"device must be auto, cpu, cuda or cuda:N, found {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise DeviceError(f"device {name!r} is not available: this machine shows {found} CUDA devices to PyTorch")
+    return device
+
+
+def _prediction(text: EncodedText, probability_negative: float) -> Prediction:
+    return Prediction(probability_negative, text.characters, text.unknown, text.truncated)

@@ -1,0 +1,1 @@
+"""The training module: a CSV of texts in, artifacts out."""
