@@ -17,10 +17,10 @@ import pickle
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ from charlstm.model import SentimentLSTM
 from charlstm.vocabulary import Vocabulary
 
 CONFIG, VOCABULARY, SAFETENSORS, STATE_DICT = "config.json", "vocabulary.json", "model.safetensors", "model.pt"
-_INCOMING = ".incoming"
+_INCOMING, _STAGING = ".incoming", ".staging-"
 
 
 @dataclass(frozen=True)
@@ -73,24 +73,44 @@ def save_artifacts(
         vocabulary: The model's tokens.
         state_dict: The weights.
         extras: Further files that belong to the set, such as a learning curve: name to content.
+
+    Raises:
+        ArtifactError: Vocabulary and weights do not fit the config, or are no numbers: loading would refuse the set,
+            so the old one is kept.
+        ValueError: An extra has the name of one of the three files, or one that is no plain file name.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    _check_vocabulary(directory / VOCABULARY, vocabulary, config)
+    _check_state_dict(directory / SAFETENSORS, weights, _without_weights(config).state_dict())
     content = {
         VOCABULARY: vocabulary.to_json().encode(),
         SAFETENSORS: safetensors.torch.save(weights),
     }
     hashes = {name: _sha256(data) for name, data in content.items()}
     content[CONFIG] = config.model_copy(update={"files": hashes}).model_dump_json(indent=2).encode() + b"\n"
-    _replace_all(directory, content | dict(extras or {}))
+    extras = extras or {}
+    for name in extras:
+        if name in (*content, "", "..") or Path(name).name != name:
+            raise ValueError(f"an extra file cannot be called {name!r}")
+    _replace_all(directory, content | dict(extras))
 
 
 def load_artifacts(directory: Path) -> Artifacts:
-    """Read a model and verify all of it before returning any of it.
+    """Read a model and verify all of it before returning any of it, also while another process saves a new one there.
 
     Raises:
         ArtifactError: A file is missing, damaged, of another format, or does not fit the others.
     """
-    document = _read(directory, CONFIG)
+    while True:
+        document = _read(directory, CONFIG)
+        try:
+            return _load(directory, document)
+        except ArtifactError:
+            if _read(directory, CONFIG) == document:
+                raise  # or else the set was replaced between two reads
+
+
+def _load(directory: Path, document: bytes) -> Artifacts:
     config = _parse_config(_path(directory, CONFIG), document)
     vocabulary = _load_vocabulary(directory, config)
     model = _load_model(directory, config)
@@ -101,23 +121,31 @@ def _load_vocabulary(directory: Path, config: ArtifactConfig) -> Vocabulary:
     document = _read_verified(directory, VOCABULARY, config)
     try:
         vocabulary = Vocabulary.from_json(document.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(str(_path(directory, VOCABULARY)), "a vocabulary", str(error)) from error
+    _check_vocabulary(_path(directory, VOCABULARY), vocabulary, config)
+    return vocabulary
+
+
+def _check_vocabulary(path: Path, vocabulary: Vocabulary, config: ArtifactConfig) -> None:
     if vocabulary.num_embeddings != config.model.num_embeddings:
         expected = f"{config.model.num_embeddings} tokens, one for each row of the embedding"
-        raise ArtifactError(str(_path(directory, VOCABULARY)), expected, str(vocabulary.num_embeddings))
-    return vocabulary
+        raise ArtifactError(str(path), expected, str(vocabulary.num_embeddings))
 
 
 def _load_model(directory: Path, config: ArtifactConfig) -> SentimentLSTM:
     name = STATE_DICT if STATE_DICT in config.files else SAFETENSORS
     data, path = _read_verified(directory, name, config), _path(directory, name)
     state_dict = _parse_state_dict(path, data)
-    with torch.device("meta"):  # builds the shapes alone, and leaves the caller's random numbers as they were
-        model = SentimentLSTM(config.model)
+    model = _without_weights(config)
     _check_state_dict(path, state_dict, model.state_dict())
     model.load_state_dict(state_dict, strict=True, assign=True)
     return model.eval()
+
+
+def _without_weights(config: ArtifactConfig) -> SentimentLSTM:
+    with torch.device("meta"):  # builds the shapes alone, and leaves the caller's random numbers as they were
+        return SentimentLSTM(config.model)
 
 
 def _parse_state_dict(path: Path, data: bytes) -> dict[str, Tensor]:
@@ -125,9 +153,10 @@ def _parse_state_dict(path: Path, data: bytes) -> dict[str, Tensor]:
         if path.name == SAFETENSORS:
             return safetensors.torch.load(data)
         state_dict = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        # torch appends advice on unsafe loading to its message; only its first line is about the file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # a damaged pickle raises whatever its bytes spell: KeyError, struct.error, ...
+        # torch wraps what is wrong with a pickle in advice to load it unsafely; the reason proper is what it wrapped
+        cause = (isinstance(error, pickle.UnpicklingError) and error.__context__) or error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         raise ArtifactError(str(path), "a state dict", f"a file that cannot be read as one ({reason})") from error
     if not isinstance(state_dict, dict) or not all(isinstance(value, Tensor) for value in state_dict.values()):
         raise ArtifactError(str(path), "a state dict: parameter names to tensors", type(state_dict).__name__)
@@ -140,6 +169,8 @@ def _check_state_dict(path: Path, found: Mapping[str, Tensor], expected: Mapping
     if unexpected := sorted(found.keys() - expected.keys()):
         raise ArtifactError(str(path), "only the network's parameters", unexpected[0])
     for name, tensor in found.items():
+        if tensor.layout != torch.strided or tensor.is_meta:
+            raise ArtifactError(str(path), f"{name} as a dense tensor", "a sparse one, or one without values")
         if tensor.shape != expected[name].shape:
             raise ArtifactError(str(path), f"{name} of shape {tuple(expected[name].shape)}", str(tuple(tensor.shape)))
         if tensor.dtype != torch.float32:
@@ -151,7 +182,7 @@ def _check_state_dict(path: Path, found: Mapping[str, Tensor], expected: Mapping
 def _parse_config(path: Path, document: bytes) -> ArtifactConfig:
     try:
         values = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(str(path), "a JSON object", f"no valid JSON ({error})") from error
     if not isinstance(values, dict):
         raise ArtifactError(str(path), "a JSON object", type(values).__name__)
@@ -176,7 +207,9 @@ def _read_verified(directory: Path, name: str, config: ArtifactConfig) -> bytes:
 
 
 def _read(directory: Path, name: str) -> bytes:
-    path = _path(directory, name)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return (directory / _INCOMING / name).read_bytes()
+    path = directory / name
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -197,10 +230,13 @@ def _sha256(data: bytes) -> str:
 def _replace_all(directory: Path, content: Mapping[str, bytes]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     _move_incoming(directory)  # of an earlier save that was cut short
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=directory))
+    for unfinished in directory.glob(f"{_STAGING}*"):  # likewise
+        shutil.rmtree(unfinished, ignore_errors=True)
+    staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=directory))
     try:
         for name, data in content.items():
             _write_durably(staging / name, data)
+        _sync_folder(staging)  # or its names might reach the disk after the rename
         staging.rename(directory / _INCOMING)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)

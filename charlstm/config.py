@@ -1,6 +1,6 @@
 """What `config.json` says of a model: records only, no torch, so that they are cheap to import anywhere."""
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -9,7 +9,11 @@ from charlstm.text import Preprocessing
 FORMAT_VERSION: Final = 1
 
 POSITIVE, NEGATIVE = 0, 1
-LABELS: Final = ("positive", "negative")
+Label = Literal["positive", "negative"]
+LABELS: Final[tuple[Literal["positive"], Literal["negative"]]] = ("positive", "negative")
+
+# Far above any model of this kind; a damaged number has to be an error, not hours of allocating.
+_Size = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class _Record(BaseModel):
@@ -29,12 +33,12 @@ class ModelConfig(_Record):
             does. If None, padding is never read.
     """
 
-    num_embeddings: int = Field(ge=2)
-    embedding_dim: PositiveInt
-    hidden_size: PositiveInt
-    num_layers: PositiveInt = 1
+    num_embeddings: int = Field(ge=2, le=10_000_000)
+    embedding_dim: _Size
+    hidden_size: _Size
+    num_layers: int = Field(default=1, ge=1, le=100)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    pad_to: PositiveInt | None = None
+    pad_to: _Size | None = None
 
 
 class Calibration(_Record):

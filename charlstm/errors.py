@@ -23,6 +23,8 @@ class EmptyTextError(TextError):
 
     def __init__(self, unit: str) -> None:
         super().__init__(f"must hold at least 1 {unit}, found none")
+        self.limit = 1
+        self.found = 0
 
 
 class InvalidCharacterError(TextError):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from charlstm.artifacts import Artifacts, load_artifacts
-from charlstm.config import LABELS, NEGATIVE, POSITIVE
+from charlstm.config import LABELS, NEGATIVE, POSITIVE, Label
 from charlstm.encoding import EncodedText
 from charlstm.errors import DeviceError
 from charlstm.gates import GateTrace, LayerTrace, trace_layers
@@ -43,7 +43,7 @@ class Prediction:
     truncated: bool
 
     @property
-    def label(self) -> str:
+    def label(self) -> Label:
         """The more probable label, `negative` or `positive`."""
         return LABELS[NEGATIVE if self.probability_negative >= 0.5 else POSITIVE]
 
@@ -178,7 +178,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise DeviceError(f"device must be auto, cpu, cuda or cuda:N, found {name!r}") from None
-    if device.type not in ("cpu", "cuda"):
+    if device.type != "cuda" and name != "cpu":
         raise DeviceError(f"device must be auto, cpu, cuda or cuda:N, found {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()

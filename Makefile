@@ -1,0 +1,43 @@
+# Every command makes what it needs first: a virtual environment with the pinned versions of constraints.txt.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA ?= twitter_training.csv
+OUTPUT ?= artifacts
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: serve
+serve: .venv/serve.stamp ## Serve the committed model (HOST=127.0.0.1 PORT=8000)
+	$(BIN)/python -m service serve --host $(HOST) --port $(PORT)
+
+.PHONY: test
+test: .venv/dev.stamp ## Run all tests, the style checks and the README's examples
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: .venv/dev.stamp ## Run ruff, mypy and the import contracts alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: train
+train: .venv/dev.stamp ## Train the committed model anew (DATA=twitter_training.csv OUTPUT=artifacts)
+	$(BIN)/python -m training fit $(DATA) --preset default --also-score article --output $(OUTPUT)
+
+.PHONY: bench
+bench: .venv/dev.stamp ## Measure what a trace costs beside a prediction
+	$(BIN)/python benchmarks/trace.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/%.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	@touch .venv/serve.stamp $@

@@ -1,0 +1,5 @@
+"""`python -m service`."""
+
+from service.cli import cli
+
+cli(prog_name="python -m service")

@@ -1,0 +1,235 @@
+"""Every error as a problem document (RFC 9457): one table says which error gets which status.
+
+A body that is not JSON is a 400; JSON that says something else than the route wants is a 422; anything over a limit
+is a 413. No answer repeats a text: a problem names the field, the limit and what was found.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from charlstm.errors import EmptyTextError, InvalidCharacterError, TextError, TextTooLongError
+from service.errors import (
+    BodyTooLargeError,
+    CharacterLimitError,
+    MediaTypeError,
+    NotReadyError,
+    TooManyTextsError,
+    UnreadableTextsError,
+)
+from service.schemas import FieldError, Problem
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+_MOST_ERRORS = 16  # a body can hold thousands of mistakes, an answer need not list them all
+_LONGEST_NAME = 40  # of a field that only the sender knows
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem.
+
+    Attributes:
+        name: The end of its `type`, `/problems/<name>`.
+        status: The HTTP status.
+        title: The kind in words.
+        description: When it happens, and what to do about it.
+        headers: What the answer's headers say beside.
+    """
+
+    name: str
+    status: int
+    title: str
+    description: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_MALFORMED = Kind("malformed-body", 400, "Malformed body", "The body is no JSON document in UTF-8.")
+_TOO_LONG = Kind(
+    "text-too-long",
+    413,
+    "Text too long",
+    "A text is over the model's limit, which `truncate` lets it be cut to, or over the service's, which nothing does.",
+)
+_INVALID = Kind(
+    "invalid-request", 422, "Invalid request", "The body is JSON, but not of the fields and types that the route reads."
+)
+_INTERNAL = Kind("internal-error", 500, "Internal error", "The service failed; its log says how.")
+
+KINDS: Final[Mapping[type[Exception], Kind]] = {
+    EmptyTextError: Kind("empty-text", 422, "Empty text", "A text holds nothing that the model could read."),
+    InvalidCharacterError: Kind(
+        "invalid-character", 422, "Invalid character", "A text holds a NUL or half of a surrogate pair."
+    ),
+    TextTooLongError: _TOO_LONG,
+    CharacterLimitError: _TOO_LONG,
+    TooManyTextsError: Kind("too-many-texts", 413, "Too many texts", "A batch holds more texts than are taken."),
+    BodyTooLargeError: Kind("body-too-large", 413, "Body too large", "The body holds more bytes than are taken."),
+    MediaTypeError: Kind(
+        "unsupported-media-type", 415, "Unsupported media type", "The Content-Type of the body is not application/json."
+    ),
+    RequestValidationError: _INVALID,
+    NotReadyError: Kind(
+        "not-ready", 503, "Not ready", "The model is not loaded yet, or the service is closing.", {"Retry-After": "1"}
+    ),
+    Exception: _INTERNAL,
+}
+_KINDS_BY_STATUS = {
+    400: _MALFORMED,  # FastAPI's word for a body that it cannot decode
+    404: Kind("not-found", 404, "Not found", "Nothing is served at this path."),
+    405: Kind("method-not-allowed", 405, "Method not allowed", "The path is served, but not to this method."),
+}
+KINDS_BY_NAME: Final = {kind.name: kind for kind in (*KINDS.values(), *_KINDS_BY_STATUS.values())}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+    for error_type in (*KINDS, UnreadableTextsError, HTTPException):
+        app.add_exception_handler(error_type, _answer)
+
+
+def problem_response(error: Exception, root_path: str = "") -> Response:
+    """Turn an error into the answer to the request that caused it.
+
+    Args:
+        error: Any error; one that the table does not know is an internal one and is not described.
+        root_path: What the path of the problem's `type` starts with.
+    """
+    kind = kind_of(error)
+    errors = _field_errors(error)
+    problem = Problem(
+        type=type_of(kind, root_path),
+        title=kind.title,
+        status=kind.status,
+        detail=_detail(kind, errors),
+        errors=errors or None,
+    )
+    headers = {**kind.headers, **(getattr(error, "headers", None) or {})}
+    return Response(problem.model_dump_json(exclude_none=True), kind.status, headers, MEDIA_TYPE)
+
+
+def type_of(kind: Kind, root_path: str = "") -> str:
+    """Return the `type` of a kind of problem: a path of this service that describes it.
+
+    A status that no kind stands for is nothing but that status, which RFC 9457 writes as `about:blank`.
+    """
+    return f"{root_path}/problems/{kind.name}" if kind.name in KINDS_BY_NAME else "about:blank"
+
+
+def root_path_of(scope: Scope) -> str:
+    """Return the path under which the whole service is offered, wherever in it a request has got to."""
+    path: str = scope.get("app_root_path", scope.get("root_path", ""))  # a mounted folder has a root of its own
+    return path
+
+
+def kind_of(error: Exception) -> Kind:
+    """Look up an error in the table, by its class or the nearest of its bases."""
+    if isinstance(error, UnreadableTextsError):
+        return kind_of(error.faults[0].reason)
+    if isinstance(error, RequestValidationError) and _json_fault(error):
+        return _MALFORMED
+    for error_type in type(error).__mro__:
+        if error_type in KINDS and error_type is not Exception:
+            return KINDS[error_type]
+    return _kind_of_status(error.status_code) if isinstance(error, HTTPException) else _INTERNAL
+
+
+def _kind_of_status(status: int) -> Kind:
+    phrase = HTTPStatus(status).phrase
+    return _KINDS_BY_STATUS.get(status) or Kind("", status, phrase, phrase)
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    return problem_response(error, root_path_of(request.scope))
+
+
+def _detail(kind: Kind, errors: Sequence[FieldError]) -> str:
+    if not errors:
+        return kind.description
+    more = ", and more is wrong" if len(errors) > 1 else ""
+    return f"{errors[0].field} {errors[0].message}{more}"
+
+
+def _field_errors(error: Exception) -> list[FieldError]:
+    match error:
+        case UnreadableTextsError():
+            return [_of_text(fault.field, fault.reason) for fault in error.faults[:_MOST_ERRORS]]
+        case TooManyTextsError():
+            return [FieldError(field="texts", message=str(error), limit=error.limit, found=error.found)]
+        case BodyTooLargeError():
+            return [_of_body_size(error)]
+        case MediaTypeError():
+            return [FieldError(field="Content-Type", message=str(error))]
+        case RequestValidationError():
+            fault = _json_fault(error)
+            return [_of_json(fault)] if fault else [_of_validation(found) for found in error.errors()[:_MOST_ERRORS]]
+        case _:
+            return []
+
+
+def _of_text(name: str, reason: TextError) -> FieldError:
+    limit, found = getattr(reason, "limit", None), getattr(reason, "found", None)
+    return FieldError(field=name, message=str(reason), limit=limit, found=found)
+
+
+def _of_body_size(error: BodyTooLargeError) -> FieldError:
+    found = "more" if error.found is None else str(error.found)
+    message = f"must be at most {error.limit} bytes long, found {found}"
+    return FieldError(field="body", message=message, limit=error.limit, found=error.found)
+
+
+def _json_fault(error: RequestValidationError) -> Mapping[str, Any] | None:
+    return next((found for found in error.errors() if found["type"] == "json_invalid"), None)
+
+
+def _of_json(fault: Mapping[str, Any]) -> FieldError:
+    message = f"must be valid JSON, found a fault at character {fault['loc'][-1]} ({fault['ctx']['error']})"
+    return FieldError(field="body", message=message)
+
+
+_MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": "is no field of this request",
+    "string_type": "must be a string",
+    "string_unicode": "must be valid Unicode text, found a lone surrogate",
+    "bool_type": "must be true or false",
+    "list_type": "must be an array",
+    "too_short": "must hold at least 1 text, found none",
+    "model_attributes_type": "must be a JSON object",
+}
+_ABOUT_TYPES = {"string_type", "bool_type", "list_type", "model_attributes_type"}
+_JSON_TYPES = {
+    type(None): "null",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+def _of_validation(fault: Mapping[str, Any]) -> FieldError:
+    kind, context = fault["type"], fault.get("ctx", {})
+    message = _MESSAGES.get(kind, fault["msg"])
+    found: int | str | None = context.get("actual_length")
+    if kind in _ABOUT_TYPES:
+        found = _JSON_TYPES.get(type(fault["input"]), "no JSON")
+        message = f"{message}, found {found}"
+    limit = context.get("limit", context.get("min_length"))
+    return FieldError(field=_field_name(fault["loc"]), message=message, limit=limit, found=found)
+
+
+def _field_name(location: Sequence[str | int]) -> str:
+    """Write ("body", "texts", 3) as `texts[3]`, safely: a name can be anything that JSON can hold."""
+    name = ""
+    for part in location[1:]:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+    name = name.encode("utf-8", "backslashreplace").decode()
+    return (name[:_LONGEST_NAME] + "..." if len(name) > _LONGEST_NAME else name) or "body"

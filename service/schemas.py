@@ -1,0 +1,203 @@
+"""What goes in and out over HTTP, field by field; the OpenAPI document is made of these."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from charlstm.config import Calibration, Label, ModelConfig, Scores, TrainingRecord
+from charlstm.text import Preprocessing
+
+Signal = list[list[float]]
+
+_EXAMPLE = "Worst update ever"
+_MOST_FIELDS = 16  # in a request; none has nearly as many
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, document: object) -> object:
+        """Refuse a flood of unknown fields at once: listing each of them would hold up everybody else."""
+        if isinstance(document, dict) and len(document) > _MOST_FIELDS:
+            context = {"limit": _MOST_FIELDS, "actual_length": len(document)}
+            raise PydanticCustomError(
+                "too_many_fields", "must hold at most {limit} fields, found {actual_length}", context
+            )
+        return document
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PredictRequest(_Request):
+    """One text to judge."""
+
+    text: str = Field(description="Any valid Unicode text of at least one token.", examples=[_EXAMPLE])
+    truncate: bool = Field(
+        default=False, description="Whether a text over the model's limit is cut at its end instead of refused."
+    )
+
+
+class BatchRequest(_Request):
+    """Many texts to judge at once."""
+
+    texts: list[str] = Field(
+        min_length=1,
+        fail_fast=True,
+        description="The texts, each as in `/predict`; `/info` says how many are taken at most.",
+        examples=[[_EXAMPLE, "I love it"]],
+    )
+    truncate: bool = Field(
+        default=False, description="Whether texts over the model's limit are cut at their end instead of refused."
+    )
+
+
+class GatesRequest(PredictRequest):
+    """One text to judge and to show the memory of."""
+
+
+class ModelName(_Answer):
+    """Which model answered."""
+
+    name: str = Field(examples=["default"])
+    version: str = Field(
+        description="Twelve hexadecimal digits that change whenever any part of the model does.",
+        examples=["0f3a9c41d2e7"],
+    )
+
+
+class Probabilities(_Answer):
+    """The probability of each label; they add up to 1."""
+
+    negative: float = Field(ge=0, le=1, description="P(negative): the model's sigmoid.", examples=[0.97])
+    positive: float = Field(ge=0, le=1, description="P(positive) = 1 - P(negative).", examples=[0.03])
+
+
+class PredictResponse(_Answer):
+    """The sentiment of one text."""
+
+    label: Label = Field(description="The more probable label; at exactly 0.5 it is negative.")
+    probability: float = Field(ge=0.5, le=1, description="The probability of `label`.", examples=[0.97])
+    probabilities: Probabilities
+    characters: int = Field(ge=1, description="How many characters of the text were read.", examples=[17])
+    unknown_characters: int = Field(
+        ge=0,
+        description="How many of the tokens read the model does not know: characters, or words in a word-level model.",
+        examples=[0],
+    )
+    truncated: bool = Field(description="Whether the text was cut to the model's limit.", examples=[False])
+    model: ModelName
+
+
+class BatchResponse(_Answer):
+    """The sentiment of each text, in the order of the request."""
+
+    predictions: list[PredictResponse]
+
+
+class LayerSignals(_Answer):
+    """The inner life of one LSTM layer: six arrays of steps x units.
+
+    At each step, elementwise: cell_state = forget_gate * previous cell_state + input_gate * candidate, and
+    hidden_state = output_gate * tanh(cell_state). Both states start at 0.
+    """
+
+    forget_gate: Signal = Field(description="Share of the long-term memory that is kept, 0 to 1.")
+    input_gate: Signal = Field(description="Share of the candidate that is remembered, 0 to 1.")
+    candidate: Signal = Field(description="The potential memory that could be written, -1 to 1.")
+    output_gate: Signal = Field(description="Share of the long-term memory that is shown, 0 to 1.")
+    cell_state: Signal = Field(description="The long-term memory after the step, unbounded.")
+    hidden_state: Signal = Field(description="The short-term memory after the step, -1 to 1.")
+
+
+class GatesResponse(PredictResponse):
+    """The sentiment of one text and the whole memory trace that it comes from, both of one pass."""
+
+    tokens: list[str] = Field(
+        description="For each step the token as the model saw it: `<UNK>` if unknown, `<PAD>` for a step of padding.",
+        examples=[["W", "o", "r", "s", "t"]],
+    )
+    token_ids: list[int] = Field(description="Their indices in the vocabulary.", examples=[[33, 4, 12, 17, 20]])
+    offsets: list[int | None] = Field(
+        description="For each step where its token starts in the text of the request, in Unicode code points from 0; "
+        "null for a step of padding.",
+        examples=[[0, 1, 2, 3, 4]],
+    )
+    probability_so_far: list[float] = Field(
+        description="P(negative) if the text ended after this step; the last one is `probabilities.negative`.",
+        examples=[[0.52, 0.55, 0.61, 0.78, 0.91]],
+    )
+    layers: list[LayerSignals] = Field(description="Each LSTM layer, from the bottom up.")
+
+
+class Limits(_Answer):
+    """What a request may hold at most; over any of these the answer is 413."""
+
+    max_texts: int = Field(description="Texts in a batch.")
+    max_characters: int = Field(description="Characters in a text, even where the request lets it be cut.")
+    max_body_bytes: int = Field(description="Bytes in a request body.")
+    max_tokens: int | None = Field(
+        description="Tokens that the model reads; a longer text is cut if the request lets it. null is no limit."
+    )
+
+
+class Info(_Answer):
+    """What is being served, and where it comes from."""
+
+    model: ModelName
+    architecture: ModelConfig
+    preprocessing: Preprocessing = Field(description="What is done to each text before the model reads it.")
+    labels: list[Label] = Field(description="The name of label 0, then of label 1.")
+    calibration: Calibration
+    training: TrainingRecord | None = Field(description="Where the weights come from; null if that is not recorded.")
+    metrics: dict[str, Scores] = Field(description="Scores on the test part of each split, by the split's name.")
+    device: str = Field(description="What the model runs on.", examples=["cpu"])
+    limits: Limits
+    package_version: str = Field(examples=["0.1.0"])
+
+
+class Health(_Answer):
+    """The answer to a probe."""
+
+    status: Literal["live", "ready"]
+
+
+class FieldError(_Answer):
+    """What is wrong with one field of the request."""
+
+    field: str = Field(description="Which field: `text`, `texts[3]`, or `body` for all of it.", examples=["texts[3]"])
+    message: str = Field(
+        description="What is expected of it.", examples=["must be at most 280 characters long, found 301"]
+    )
+    limit: int | None = Field(default=None, description="The limit it breaks, if it is one.", examples=[280])
+    found: int | str | None = Field(
+        default=None, description="What was there: a count or a JSON type, never the text itself.", examples=[301]
+    )
+
+
+class Problem(_Answer):
+    """Why there is no other answer (RFC 9457)."""
+
+    type: str = Field(
+        description="Which kind of problem: a stable path that also describes it.", examples=["/problems/text-too-long"]
+    )
+    title: str = Field(description="The kind in words.", examples=["Text too long"])
+    status: int = Field(description="The HTTP status.", examples=[413])
+    detail: str = Field(
+        description="What happened this time.",
+        examples=["texts[3] must be at most 280 characters long, found 301"],
+    )
+    errors: list[FieldError] | None = Field(default=None, description="The fields that are wrong, up to 16 of them.")
+
+
+class ProblemKind(_Answer):
+    """What a problem's `type` means."""
+
+    type: str = Field(examples=["/problems/text-too-long"])
+    title: str = Field(examples=["Text too long"])
+    status: int = Field(examples=[413])
+    description: str

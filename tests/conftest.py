@@ -1,0 +1,30 @@
+"""What every test shares: settled hypothesis, one torch thread, and small models saved once a session."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+from charlstm.predictor import Predictor
+from tests.tiny import tiny_artifacts
+
+# No deadline: a loaded machine is no fault of the code. In CI the same examples are drawn every time.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+torch.set_num_threads(1)  # tiny models: more threads only make timing and last digits less steady
+
+
+@pytest.fixture(scope="session")
+def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hold a small character model of one layer; tests must not write into it."""
+    return tiny_artifacts(tmp_path_factory.mktemp("tiny") / "artifacts")
+
+
+@pytest.fixture(scope="session")
+def tiny_predictor(tiny_directory: Path) -> Predictor:
+    """Serve that model in this process, on the CPU."""
+    return Predictor.load(tiny_directory, device="cpu")

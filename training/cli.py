@@ -1,0 +1,184 @@
+"""The commands of `python -m training`."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from charlstm.artifacts import SAFETENSORS
+from charlstm.errors import CharLSTMError
+from charlstm.predictor import Predictor, find_device
+from training.data import DataFormat, LabelledTexts, read_data
+from training.describe import describe as describe_data
+from training.errors import TrainingError
+from training.evaluate import evaluate as evaluate_model
+from training.fit import LEARNING_CURVE, METRICS, FitSettings
+from training.fit import fit as fit_model
+from training.flags import flags_from
+from training.plots import confusion_picture, trace_picture
+from training.progress import TerminalProgress
+from training.recipe import RECIPES, Preset, Recipe
+from training.report import description_table, evaluation_table, scores_table
+from training.splits import SplitName
+
+app = typer.Typer(
+    help="Train a character LSTM on labelled texts, and score it honestly.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_LARGEST_SEED = 2**32 - 1  # scikit-learn's limit
+
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="A CSV file, or a zip with one in it.")]
+ModelFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `fit` wrote.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SplitSeed = Annotated[int, typer.Option(min=0, max=_LARGEST_SEED, help="Seed of the split.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def main() -> None:
+    """Run a command; what a person can mend is said in one line on standard error, with exit code 2."""
+    try:
+        app()
+    except (CharLSTMError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+@app.command()
+@flags_from(DataFormat, into="form", panel="How to read the CSV")
+def describe(
+    data: Data,
+    split: Annotated[SplitName, typer.Option(help="How to divide the rows.")] = SplitName.GROUPED,
+    split_seed: SplitSeed = 42,
+    *,
+    as_json: AsJson = False,
+    form: dict[str, Any],
+) -> None:
+    """Say what is in DATA, how a split divides it, and how much of the test part leaks into training."""
+    found = describe_data(read_data(data, DataFormat(**form)), split, split_seed)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+    else:
+        _console().print(description_table(found))
+
+
+@app.command()
+@flags_from(Recipe, into="changes", panel="Changes to the recipe", show_defaults=False)
+@flags_from(DataFormat, into="form", panel="How to read the CSV")
+def fit(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="The folder to write the model to.")],
+    preset: Annotated[Preset, typer.Option(help="The recipe to start from.")] = Preset.DEFAULT,
+    split: Annotated[SplitName | None, typer.Option(help="Default: article for the article, else grouped.")] = None,
+    also_score: Annotated[
+        SplitName | None,
+        typer.Option(help="Train a second model on this split's own training part, only for its score."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=_LARGEST_SEED, help="Seed of weights, order and dropout.")] = 0,
+    split_seed: SplitSeed = 42,
+    device: Device = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")] = None,
+    *,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw an unfinished run away.")] = False,
+    changes: dict[str, Any],
+    form: dict[str, Any],
+) -> None:
+    """Train a model on DATA. Ctrl-C keeps the best epoch so far; a killed run goes on where it was when repeated."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    settings = FitSettings(
+        name=preset.value,
+        recipe=_recipe(preset, changes),
+        split=split or (SplitName.ARTICLE if preset is Preset.ARTICLE else SplitName.GROUPED),
+        also_score=also_score,
+        split_seed=split_seed,
+        seed=seed,
+        device=find_device(device),
+        fresh=fresh,
+    )
+    _fit(read_data(data, DataFormat(**form)), output, settings)
+
+
+@app.command()
+@flags_from(DataFormat, into="form", panel="How to read the CSV")
+def evaluate(
+    model: ModelFolder,
+    data: Data,
+    split: Annotated[str, typer.Option(help="Whose test part to score: article, grouped; or all rows.")] = "grouped",
+    split_seed: SplitSeed = 42,
+    device: Device = "auto",
+    picture: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a PNG here.")] = None,
+    *,
+    as_json: AsJson = False,
+    form: dict[str, Any],
+) -> None:
+    """Score the model in DIR on DATA, and say how much of it the model was trained on."""
+    found = evaluate_model(
+        Predictor.load(model, device), read_data(data, DataFormat(**form)), _split_or_all(split), split_seed
+    )
+    if picture is not None:
+        picture.write_bytes(confusion_picture(found.scores, found.part))
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"scores": found.scores.model_dump(mode="json")}, indent=1))
+    else:
+        _console().print(evaluation_table(found))
+
+
+@app.command()
+def trace(
+    model: ModelFolder,
+    text: Annotated[str, typer.Argument(help="What the model reads.")],
+    picture: Annotated[Path, typer.Option(help="Write the picture, a PNG, here.")],
+) -> None:
+    """Draw what happens in the memory of the model in DIR while it reads a text."""
+    predictor = Predictor.load(model, "cpu")
+    traced = predictor.predict_and_trace(text, truncate=True)
+    title = f"{text[:80]!r}: {traced.prediction.label}, {traced.prediction.probability:.2f}"
+    picture.write_bytes(trace_picture(traced.trace, title))
+    typer.echo(f"{title}; wrote {picture}")
+
+
+def _recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
+    try:
+        return Recipe.model_validate(RECIPES[preset].model_dump() | changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"]:  # two flags that do not go together; the message names them
+            raise TrainingError(first["msg"].removeprefix("Value error, ")) from None
+        flag = "--" + str(first["loc"][0]).replace("_", "-")
+        raise TrainingError(f"{flag}: {first['msg'].lower()}, found {first['input']!r}") from None
+
+
+def _split_or_all(name: str) -> SplitName | None:
+    if name == "all":
+        return None
+    try:
+        return SplitName(name)
+    except ValueError:
+        raise TrainingError(f"--split must be article, grouped or all, found {name!r}") from None
+
+
+def _fit(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
+    console = _console(stderr=True)
+    try:
+        with TerminalProgress(console, settings.recipe.epochs) as progress:
+            config = fit_model(data, output, settings, progress)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: no model is written; repeat the command to go on after the last whole epoch", err=True)
+        raise typer.Exit(130) from None
+    for split, scores in config.metrics.items():
+        _console().print(scores_table(scores, f"test part of the {split} split"))
+    typer.echo(f"wrote {output / SAFETENSORS}, {LEARNING_CURVE}, {METRICS} and what they need", err=True)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    # texts, labels and file names are shown as they are, not as rich's markup
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)

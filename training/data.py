@@ -1,0 +1,222 @@
+"""From a CSV file, or a zip with one in it, to labelled texts.
+
+By default the file is Kaggle's "Twitter Sentiment Analysis" (jp797498e/twitter-entity-sentiment-analysis): no header;
+tweet ID, entity, sentiment, text. Any other CSV is read by naming its columns.
+"""
+
+import hashlib
+import io
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from charlstm.config import NEGATIVE, POSITIVE
+from training.errors import DataError
+
+
+class DataFormat(BaseModel):
+    """How to read a CSV: by default, Kaggle's. Its fields are flags of every command that reads data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text_column: str = Field(default="3", description="Name or position (from 0) of the texts.")
+    label_column: str = Field(default="2", description="Name or position of the labels.")
+    group_column: str = Field(
+        default="0", description="Name or position of what makes texts one group, such as a tweet's ID; '' for none."
+    )
+    header: bool = Field(default=False, description="The first line names the columns.")
+    positive: str = Field(default="Positive", description="The label of positive texts.")
+    negative: str = Field(default="Negative", description="The label of negative texts; other rows are left out.")
+    encoding: str = Field(default="utf-8", description="The file's text encoding.")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Rows that were left out, and why."""
+
+    reason: str
+    rows: int
+    first_line: int
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """The usable rows of a data file, in its order.
+
+    Attributes:
+        name: The file's name.
+        sha256: Hash of the CSV's bytes.
+        texts: R texts.
+        labels: (R,) 1 for negative, 0 for positive.
+        groups: (R,) which texts belong together, as numbers; None if the file does not say.
+        rows_read: All rows of the file.
+        dropped: The rows that are not here, by reason.
+    """
+
+    name: str
+    sha256: str
+    texts: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64] | None
+    rows_read: int
+    dropped: tuple[Dropped, ...]
+
+
+def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
+    """Read every row that has a text and one of the two labels.
+
+    Raises:
+        DataError: The file is missing, is no such CSV, or has no row of a class; names the line where there is one.
+    """
+    form = form or DataFormat()
+    if form.positive == form.negative:
+        raise DataError(str(path), f"--positive and --negative are the same label, {form.positive!r}")
+    content = _read_bytes(path)
+    rows = _select(path, _parse(path, _decode(path, content, form.encoding)), form)
+    reasons = _reasons_to_drop(rows, form)
+    kept = rows[reasons.isna()]
+    for label in (form.positive, form.negative):
+        if not (kept["label"] == label).any():
+            raise DataError(str(path), f"no row with a text is labelled {label!r} in column {form.label_column}")
+    return LabelledTexts(
+        name=path.name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        texts=tuple(kept["text"]),
+        labels=np.where(kept["label"] == form.negative, NEGATIVE, POSITIVE).astype(np.int64),
+        groups=_numbered(kept["group"]) if form.group_column else None,
+        rows_read=len(rows),
+        dropped=_dropped(rows["line"], reasons),
+    )
+
+
+def _parse(path: Path, text: str) -> pd.DataFrame:
+    """Read all cells as they stand, and the line on which each row begins as the index."""
+    rows = text.lstrip("\r\n")  # the parser takes a blank first line for the end
+    first_line = 1 + text.count("\n", 0, len(text) - len(rows))
+    try:
+        cells = _cells(rows)
+    except pd.errors.EmptyDataError:
+        raise DataError(str(path), "is empty") from None
+    except pd.errors.ParserError as error:
+        row, message = _fault(str(error))
+        line = None if row is None else first_line + (_lines(_cells(rows, row)) if row else 0)
+        raise DataError(str(path), message, line) from error
+    newlines_inside = _newlines_inside(cells)
+    cells.index = pd.Index(first_line + np.arange(len(cells)) + newlines_inside.cumsum() - newlines_inside)
+    return cells
+
+
+def _cells(text: str, rows: int | None = None) -> pd.DataFrame:
+    # A tweet may well say "null" or "NA": only an empty cell is empty.
+    return pd.read_csv(
+        io.StringIO(text, newline=""), header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, nrows=rows
+    ).fillna("")
+
+
+def _newlines_inside(cells: pd.DataFrame) -> "pd.Series[int]":
+    """Count for each row the line breaks within its cells."""
+    counts: pd.Series[int] = cells.apply(lambda column: column.str.count("\n")).sum(axis=1)
+    return counts
+
+
+def _lines(cells: pd.DataFrame) -> int:
+    return len(cells) + int(_newlines_inside(cells).sum())
+
+
+def _select(path: Path, cells: pd.DataFrame, form: DataFormat) -> pd.DataFrame:
+    """Pick the wanted columns under our own names: line, label, text, and group if there is one."""
+    header = list(cells.iloc[0]) if form.header else None
+    body = cells.iloc[1:] if form.header else cells
+    body = body[(body != "").any(axis=1)]  # blank lines are no rows
+    wanted = {"label": form.label_column, "text": form.text_column} | (
+        {"group": form.group_column} if form.group_column else {}
+    )
+    columns = {ours: body.iloc[:, _position(path, theirs, cells.shape[1], header)] for ours, theirs in wanted.items()}
+    return pd.DataFrame({"line": body.index} | {name: column.to_numpy() for name, column in columns.items()})
+
+
+def _position(path: Path, column: str, width: int, header: list[str] | None) -> int:
+    if column.isdecimal():
+        if int(column) >= width:
+            raise DataError(str(path), f"there is no column {column}: positions go from 0 to {width - 1}", 1)
+        return int(column)
+    if header is None:
+        raise DataError(str(path), f"column {column!r} is a name, but the file is read without a --header")
+    if column not in header:
+        raise DataError(str(path), f"there is no column {column!r}; the header names {', '.join(map(repr, header))}", 1)
+    return header.index(column)
+
+
+def _reasons_to_drop(rows: pd.DataFrame, form: DataFormat) -> "pd.Series[str]":
+    """Say for each row why it cannot be used; missing where it can."""
+    reasons = pd.Series(pd.NA, index=rows.index, dtype="string")
+    reasons[rows["text"].str.contains("\0", regex=False)] = "a NUL character in the text"
+    reasons[rows["text"] == ""] = "no text"
+    other = ~rows["label"].isin([form.positive, form.negative])
+    reasons[other] = "label " + rows["label"][other].map(repr)
+    return reasons
+
+
+def _numbered(groups: "pd.Series[str]") -> npt.NDArray[np.int64]:
+    """Number the groups in their own order, as numbers where all are numbers: a split depends on that order."""
+    numbers = pd.to_numeric(groups, errors="coerce")
+    return pd.factorize(groups if numbers.isna().any() else numbers, sort=True)[0].astype(np.int64)
+
+
+def _dropped(lines: "pd.Series[int]", reasons: "pd.Series[str]") -> tuple[Dropped, ...]:
+    counts = reasons.value_counts()
+    return tuple(Dropped(str(why), int(count), int(lines[reasons == why].iloc[0])) for why, count in counts.items())
+
+
+def _fault(message: str) -> tuple[int | None, str]:
+    """Turn the parser's message into the row, from 0, and ours: what it calls a line is a row, counted from 1."""
+    reason = message.strip().rsplit("C error: ", maxsplit=1)[-1]
+    if found := re.search(r"EOF inside string starting at row (\d+)", reason):
+        return int(found[1]), "the row that begins here has a quoted field that never ends"
+    if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
+        return int(found[2]) - 1, f"expected {found[1]} columns, as in the first row, found {found[3]}"
+    return None, f"is not a CSV file ({reason})"
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        is_zip = path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
+        return _read_zip(path) if is_zip else path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(str(path), "there is no such file") from None
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(str(path), f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _read_zip(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        # macOS puts a twin of every file under __MACOSX/
+        files = (name for name in archive.namelist() if not name.startswith("__MACOSX/"))
+        names = [name for name in files if name.lower().endswith(".csv")]
+        if len(names) != 1:
+            raise DataError(str(path), f"expected one CSV file in the zip, found {len(names)}")
+        return archive.read(names[0])
+
+
+def _decode(path: Path, content: bytes, encoding: str) -> str:
+    try:
+        text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1  # error.object: without the mark at the beginning
+        message = f"byte 0x{error.object[error.start]:02x} is not valid {encoding}; name the right --encoding"
+        raise DataError(str(path), message, line) from error
+    except LookupError:
+        raise DataError(str(path), f"there is no encoding called {encoding!r}") from None
+    except UnicodeError as error:
+        raise DataError(str(path), f"cannot be read as {encoding} ({error})") from error
+    if half := re.search("[\ud800-\udfff]", text):
+        line = text.count("\n", 0, half.start()) + 1
+        raise DataError(str(path), f"half of a surrogate pair is no text; {encoding} may be the wrong --encoding", line)
+    return text

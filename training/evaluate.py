@@ -1,0 +1,73 @@
+"""Scoring a saved model on labelled texts, by the same way that serves them, and honestly: it says what leaked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charlstm.config import Scores, TrainingRecord
+from charlstm.errors import EmptyTextError
+from charlstm.predictor import Predictor
+from training.data import LabelledTexts
+from training.errors import TrainingError
+from training.metrics import score
+from training.splits import Rows, SplitName, paraphrased, split_rows
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's scores on some rows.
+
+    Attributes:
+        part: Which rows: `test part of the grouped split`, say.
+        scores: The figures.
+        seen: How many of the rows the model was trained or validated on; None if it can't be told.
+        paraphrases_seen: How many have a row of the same group among those; None if it can't be told.
+    """
+
+    part: str
+    scores: Scores
+    seen: int | None
+    paraphrases_seen: int | None
+
+
+def evaluate(predictor: Predictor, data: LabelledTexts, split: SplitName | None, split_seed: int) -> Evaluation:
+    """Score a model on the test part of a split, or on all rows if there is no split.
+
+    Raises:
+        TrainingError: The data does not allow the split, or the rows are all of one label.
+    """
+    rows = np.arange(len(data.texts)) if split is None else split_rows(data, split, split_seed).test
+    part = "all rows" if split is None else f"test part of the {split.value} split"
+    trained_on = _rows_of_training(data, predictor.artifacts.config.training)
+    return Evaluation(
+        part=part,
+        scores=score_rows(predictor, data, rows),
+        seen=None if trained_on is None else int(np.isin(rows, trained_on).sum()),
+        paraphrases_seen=None if trained_on is None else paraphrased(data, rows, trained_on),
+    )
+
+
+def score_rows(predictor: Predictor, data: LabelledTexts, rows: Rows) -> Scores:
+    """Score a model on these rows; texts over its limit are cut, texts without a token are left out."""
+    readable = np.array([row for row in rows if _has_token(predictor, data.texts[row])], dtype=np.int64)
+    labels = data.labels[readable]
+    if len(np.unique(labels)) < 2:
+        raise TrainingError(f"scores need rows of both labels, found {len(labels)} rows of {len(np.unique(labels))}")
+    predictions = predictor.predict((data.texts[row] for row in readable), truncate=True)
+    return score(labels, np.array([prediction.probability_negative for prediction in predictions]))
+
+
+def _has_token(predictor: Predictor, text: str) -> bool:
+    try:
+        predictor.artifacts.encoder.encode(text, truncate=True)
+    except EmptyTextError:
+        return False
+    return True
+
+
+def _rows_of_training(data: LabelledTexts, record: TrainingRecord | None) -> Rows | None:
+    if record is None or record.data_sha256 != data.sha256:
+        return None
+    if record.split == SplitName.GROUPED and data.groups is None:  # read without the groups it was divided by
+        return None
+    return split_rows(data, SplitName(record.split), record.split_seed).train

@@ -1,0 +1,232 @@
+"""From labelled texts to a folder of artifacts: split, vocabulary, training, calibration, scores, files."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from charlstm.artifacts import Artifacts, save_artifacts
+from charlstm.config import ArtifactConfig, Calibration, Scores, TrainingRecord
+from charlstm.encoding import TextEncoder
+from charlstm.model import SentimentLSTM
+from charlstm.predictor import Predictor
+from charlstm.vocabulary import Vocabulary
+from training.checkpoint import EpochRecord, RunState
+from training.corpus import Corpus, encode_corpus
+from training.data import LabelledTexts
+from training.errors import TrainingError
+from training.evaluate import score_rows
+from training.metrics import fit_temperature
+from training.plots import learning_curve
+from training.recipe import Recipe
+from training.splits import Rows, SplitName, hold_out, split_rows
+from training.trainer import Progress, Run, predict_logits, train
+
+LEARNING_CURVE, METRICS = "learning-curve.png", "metrics.json"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """One training run, apart from its data.
+
+    Attributes:
+        name: The preset the recipe comes from.
+        recipe: How to train.
+        split: How training and test rows are divided; the model is trained on the training part.
+        also_score: A second split, on whose own training part a second model of the same recipe is trained, only for
+            its score.
+        split_seed: The seed of the division.
+        seed: The seed of everything else.
+        device: What to train on.
+        fresh: Whether an unfinished run in the output folder is thrown away instead of continued.
+    """
+
+    name: str
+    recipe: Recipe
+    split: SplitName
+    also_score: SplitName | None
+    split_seed: int
+    seed: int
+    device: torch.device
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model before it is written.
+
+    Attributes:
+        artifacts: The model, with its scores on its own split.
+        history: One record an epoch.
+    """
+
+    artifacts: Artifacts
+    history: tuple[EpochRecord, ...]
+
+
+def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Progress) -> ArtifactConfig:
+    """Train, score and write a model; continue a run of the same settings that was cut short.
+
+    Args:
+        data: The labelled texts.
+        output: The folder for the three artifacts, the learning curve (`learning-curve.png`) and every figure
+            (`metrics.json`). Written whole or not at all; until then only checkpoints stand in it.
+        settings: What to train.
+        progress: Whom to tell how far it is.
+
+    Raises:
+        TrainingError: The data does not allow the split, or another unfinished run stands in the output folder.
+        KeyboardInterrupt: Ctrl-C before the first epoch was over. Later, Ctrl-C keeps the best epoch so far.
+    """
+    _check_place(output)
+    if settings.also_score is not None:
+        split_rows(data, settings.also_score, settings.split_seed)  # fails now, not after the first training
+    fitted = _fit_split(data, settings.split, output, settings, progress)
+    config = fitted.artifacts.config
+    finished = len(fitted.history) == settings.recipe.epochs
+    if settings.also_score is not None and finished:
+        second = _second_score(data, settings.also_score, output, settings, progress)
+        finished = second is not None
+        config = config.model_copy(update={"metrics": config.metrics | (second or {})})
+    extras = {
+        LEARNING_CURVE: learning_curve(fitted.history, config.training.best_epoch if config.training else 0),
+        METRICS: _metrics_document(config, fitted.history),
+    }
+    save_artifacts(output, config, fitted.artifacts.vocabulary, fitted.artifacts.model.state_dict(), extras)
+    if finished:
+        for split in SplitName:
+            _checkpoint(output, split).unlink(missing_ok=True)
+    return config
+
+
+def _check_place(output: Path) -> None:
+    """Find out before training, not after it, that nothing can be written."""
+    place = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+    if not place.is_dir():
+        raise TrainingError(f"{output}: cannot be written, {place} is no folder")
+    if not os.access(place, os.W_OK):
+        raise TrainingError(f"{output}: cannot be written, {place} is read-only")
+
+
+def _second_score(
+    data: LabelledTexts, split: SplitName, output: Path, settings: FitSettings, progress: Progress
+) -> dict[str, Scores] | None:
+    """Score a second model; None if Ctrl-C came first, which must not cost the first one."""
+    try:
+        second = _fit_split(data, split, output, settings, progress)
+    except KeyboardInterrupt:
+        return None
+    return second.artifacts.config.metrics if len(second.history) == settings.recipe.epochs else None
+
+
+def _fit_split(
+    data: LabelledTexts, split_name: SplitName, output: Path, settings: FitSettings, progress: Progress
+) -> Fitted:
+    recipe, device = settings.recipe, settings.device
+    split = split_rows(data, split_name, settings.split_seed)
+    parts = hold_out(data, split.train, split_name, recipe.validation_fraction, settings.split_seed)
+    # From the whole training part, as in the article: which characters exist says nothing of a label.
+    vocabulary = Vocabulary.build(
+        (data.texts[row] for row in split.train), recipe.preprocessing, min_count=recipe.min_count
+    )
+    encoder = TextEncoder(recipe.preprocessing, vocabulary)
+    train_on, validate_on = (_encode(data, rows, encoder, recipe, device) for rows in (parts.train, parts.test))
+    _check_labels(split_name, {"training": train_on.labels, "test": torch.from_numpy(data.labels[split.test])})
+    if recipe.validation_fraction > 0:
+        _check_labels(split_name, {"validation": validate_on.labels})
+    torch.manual_seed(settings.seed)
+    model = SentimentLSTM(recipe.model_settings(vocabulary.num_embeddings)).to(device)
+    checkpoint = _checkpoint(output, split_name)
+    if settings.fresh:
+        checkpoint.unlink(missing_ok=True)
+    run = Run(recipe, train_on, validate_on, settings.seed, checkpoint, _fingerprint(data, split_name, settings))
+    state = train(model, run, progress)
+    record = _training_record(data, split_name, settings, state, (train_on, validate_on))
+    config = ArtifactConfig(
+        name=settings.name,
+        model=model.config,
+        preprocessing=recipe.preprocessing,
+        calibration=_calibrate(model, validate_on),
+        training=record,
+    )
+    artifacts = Artifacts(config, vocabulary, model.eval(), version="unsaved")
+    scores = score_rows(Predictor(artifacts, str(device)), data, split.test)
+    config = config.model_copy(update={"metrics": {split_name.value: scores}})
+    return Fitted(Artifacts(config, vocabulary, model, version="unsaved"), tuple(state.history))
+
+
+def _check_labels(split: SplitName, labels: Mapping[str, Tensor]) -> None:
+    """Find out before training that a part has texts of one label only, and so can't be trained on or scored."""
+    for part, found in labels.items():
+        kinds = len(set(found.tolist()))
+        if kinds < 2:
+            held = f"{len(found)} of {kinds}"
+            raise TrainingError(f"the {part} part of the {split} split needs texts of both labels, found {held}")
+
+
+def _encode(data: LabelledTexts, rows: Rows, encoder: TextEncoder, recipe: Recipe, device: torch.device) -> Corpus:
+    texts = [data.texts[row] for row in rows]
+    return encode_corpus(encoder, texts, data.labels[rows].tolist(), recipe.pad_to, device)
+
+
+def _calibrate(model: SentimentLSTM, validation: Corpus) -> Calibration:
+    if len(validation) == 0:
+        return Calibration()
+    logits = predict_logits(model, validation).numpy()
+    return Calibration(temperature=fit_temperature(validation.labels.cpu().numpy(), logits))
+
+
+def _training_record(
+    data: LabelledTexts,
+    split: SplitName,
+    settings: FitSettings,
+    state: RunState,
+    corpora: tuple[Corpus, Corpus],
+) -> TrainingRecord:
+    return TrainingRecord(
+        preset=settings.name,
+        data=data.name,
+        data_sha256=data.sha256,
+        split=split.value,
+        split_seed=settings.split_seed,
+        seed=settings.seed,
+        rows_trained=len(corpora[0]),
+        rows_validated=len(corpora[1]),
+        epochs=len(state.history),
+        best_epoch=state.best_epoch,
+        options=settings.recipe.model_dump(mode="json"),
+        seconds=round(sum(record.seconds for record in state.history), 1),
+        device=settings.device.type,
+        versions={"python": platform.python_version(), "torch": version("torch"), "charlstm": version("charlstm")},
+    )
+
+
+def _fingerprint(data: LabelledTexts, split: SplitName, settings: FitSettings) -> str:
+    return json.dumps(
+        {
+            "data": data.sha256,
+            "rows": len(data.texts),
+            "split": split.value,
+            "split_seed": settings.split_seed,
+            "seed": settings.seed,
+            "device": settings.device.type,
+            "recipe": settings.recipe.model_dump(mode="json"),
+        }
+    )
+
+
+def _checkpoint(output: Path, split: SplitName) -> Path:
+    return output / f".unfinished-{split.value}.pt"
+
+
+def _metrics_document(config: ArtifactConfig, history: Sequence[EpochRecord]) -> bytes:
+    scores = {split: found.model_dump(mode="json") for split, found in config.metrics.items()}
+    epochs = [asdict(record) for record in history]
+    document = {"test": scores, "calibration": config.calibration.model_dump(), "epochs": epochs}
+    return json.dumps(document, indent=1).encode() + b"\n"

@@ -1,0 +1,59 @@
+"""Progress on a terminal: bars with loss and time left, and one line for each finished epoch."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from training.checkpoint import EpochRecord
+
+
+class TerminalProgress:
+    """Shows how far training is; where there is no terminal, only the lines of finished epochs are written."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self._console = console
+        self._epochs = epochs
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[loss]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._all: TaskID = self._bars.add_task("epochs", total=epochs, loss="")
+        self._one: TaskID = self._bars.add_task("batches", total=None, loss="")
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing, and leave the cursor as it was."""
+        self._bars.stop()
+
+    def epoch_started(self, epoch: int, batches: int) -> None:
+        """Begin a new bar of batches."""
+        self._bars.update(self._all, completed=epoch)
+        self._bars.reset(self._one, total=batches, description=f"epoch {epoch}", loss="")
+
+    def batch_done(self, mean_loss: float) -> None:
+        """Move the bar of batches."""
+        self._bars.update(self._one, advance=1, loss=f"loss {mean_loss:.4f}")
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        """Write the epoch's line and move the bar of epochs."""
+        self._bars.update(self._all, completed=record.epoch + 1)
+        line = f"epoch {record.epoch:>3} of {self._epochs}  loss {record.train_loss:.4f}"
+        if record.validation is not None:
+            found = record.validation
+            line += f"  validation loss {found.loss:.4f}  accuracy {found.accuracy:.4f}  AUC {found.auc:.4f}"
+        line += f"  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s"
+        self._console.print(line, highlight=False, soft_wrap=True)

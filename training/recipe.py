@@ -1,0 +1,113 @@
+"""Recipes: every choice that shapes a model, in one frozen record each, under a preset's name."""
+
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from charlstm.config import ModelConfig
+from charlstm.text import Level, Preprocessing
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class Recipe(BaseModel):
+    """How to train one model. Its fields are the flags of `fit`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    level: Level = Field(default="character", description="What a token is.")
+    casefold: bool = Field(default=False, description="Read upper and lower case as one.")
+    max_length: int | None = Field(default=None, ge=1, description="Longest text the model reads, in tokens.")
+    min_count: int = Field(default=1, ge=1, description="Tokens seen less often in training are left to <UNK>.")
+    pad_to: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Pad every text to this many steps and read them."
+    )
+    embedding_dim: int = Field(ge=1, le=1_000_000, description="Size of a token's vector.")
+    hidden_size: int = Field(ge=1, le=1_000_000, description="Units of each LSTM layer.")
+    num_layers: int = Field(default=1, ge=1, le=100, description="LSTM layers on each other.")
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="Share of values dropped in training.")
+    epochs: int = Field(ge=1, description="Times every training text is read.")
+    batch_size: int = Field(ge=1, description="Texts a step.")
+    by_length: bool = Field(default=False, description="Batch texts of similar length, which saves most padding.")
+    learning_rate: float = Field(gt=0.0, description="Adam's, at its highest.")
+    warmup: float | None = Field(
+        default=None,
+        ge=0.0,
+        lt=1.0,
+        description="Share of all steps over which the learning rate rises; then it falls to 0 as a half cosine.",
+    )
+    weight_decay: float = Field(default=0.0, ge=0.0, description="Decoupled weight decay, as in AdamW.")
+    mask_rate: float = Field(default=0.0, ge=0.0, lt=1.0, description="Share of tokens shown as <UNK> in training.")
+    clip_norm: float | None = Field(default=None, gt=0.0, description="Largest norm of the gradient.")
+    precision: Precision = Field(
+        default="float32", description="Of the matrix products in training; the weights are float32 either way."
+    )
+    validation_fraction: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the training rows that chooses the best epoch and the temperature; 0: the last epoch.",
+    )
+
+    @model_validator(mode="after")
+    def _text_fits_the_padding(self) -> Self:
+        if self.pad_to is not None and (self.max_length is None or self.max_length > self.pad_to):
+            raise ValueError(f"--max-length must be at most --pad-to ({self.pad_to}), found {self.max_length}")
+        return self
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What this recipe does to texts."""
+        return Preprocessing(level=self.level, casefold=self.casefold, max_length=self.max_length)
+
+    def model_settings(self, num_embeddings: int) -> ModelConfig:
+        """Return the architecture for a vocabulary of this size."""
+        return ModelConfig(
+            num_embeddings=num_embeddings,
+            embedding_dim=self.embedding_dim,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            pad_to=self.pad_to,
+        )
+
+
+class Preset(StrEnum):
+    """The named recipes."""
+
+    ARTICLE = "article"
+    DEFAULT = "default"
+
+
+RECIPES = {
+    # As published: one unit, every text padded to 200 steps, and the padding read like text.
+    Preset.ARTICLE: Recipe(
+        max_length=200,
+        pad_to=200,
+        embedding_dim=16,
+        hidden_size=1,
+        epochs=100,
+        batch_size=32,
+        learning_rate=0.001,
+    ),
+    # Dropout, masked characters and weight decay, because the distinct tweets are few and the network is not small.
+    Preset.DEFAULT: Recipe(
+        casefold=True,
+        max_length=1000,
+        min_count=10,
+        embedding_dim=64,
+        hidden_size=256,
+        dropout=0.4,
+        epochs=12,
+        batch_size=64,
+        by_length=True,
+        learning_rate=0.003,
+        warmup=0.1,
+        weight_decay=0.01,
+        mask_rate=0.05,
+        clip_norm=1.0,
+        precision="bfloat16",
+        validation_fraction=0.1,
+    ),
+}
