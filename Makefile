@@ -2,6 +2,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+ARTIFACTS ?= artifacts
 DATA ?= twitter_training.csv
 OUTPUT ?= artifacts
 BIN := .venv/bin
@@ -13,8 +14,8 @@ help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 .PHONY: serve
-serve: .venv/serve.stamp ## Serve the committed model (HOST=127.0.0.1 PORT=8000)
-	$(BIN)/python -m service serve --host $(HOST) --port $(PORT)
+serve: .venv/serve.stamp ## Serve the committed model (HOST=127.0.0.1 PORT=8000 ARTIFACTS=artifacts)
+	$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --artifacts $(ARTIFACTS)
 
 .PHONY: test
 test: .venv/dev.stamp ## Run all tests, the style checks and the README's examples

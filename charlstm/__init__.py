@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from charlstm.artifacts import Artifacts, load_artifacts, save_artifacts
     from charlstm.errors import ArtifactError, CharLSTMError, DeviceError, TextError
-    from charlstm.gates import SIGNALS, GateTrace, LayerTrace
-    from charlstm.predictor import Prediction, Predictor, TracedPrediction
+    from charlstm.predictor import Predictor
+    from charlstm.trace import SIGNALS, GateTrace, LayerTrace, Prediction, TracedPrediction
     from charlstm.vocabulary import Vocabulary
 
 _MODULES = {
     "artifacts": ("Artifacts", "load_artifacts", "save_artifacts"),
     "errors": ("ArtifactError", "CharLSTMError", "DeviceError", "TextError"),
-    "gates": ("SIGNALS", "GateTrace", "LayerTrace"),
-    "predictor": ("Prediction", "Predictor", "TracedPrediction"),
+    "predictor": ("Predictor",),
+    "trace": ("SIGNALS", "GateTrace", "LayerTrace", "Prediction", "TracedPrediction"),
     "vocabulary": ("Vocabulary",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

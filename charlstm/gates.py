@@ -5,25 +5,15 @@ a Python loop and pay for it many times over. There is no need: once all hidden 
 steps are one matrix product, and the memory is a linear recurrence whose factors are then known as well. So one
 fused pass gives the prediction and the trace, on the CPU and on the GPU.
 
-In the article's words: the forget gate is the percentage of the long-term memory to keep, the input gate the
-percentage of the potential memory to remember, the candidate that potential memory, the output gate the percentage
-of the long-term memory to show as short-term memory; the cell state is the long-term memory, the hidden state the
-short-term memory.
-
 Sizes: B texts, T steps, I = a layer's inputs, H = hidden_size.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from charlstm.model import SentimentLSTM
-
-FloatArray = NDArray[np.float32]
 
 
 class LayerSignals(NamedTuple):
@@ -35,39 +25,6 @@ class LayerSignals(NamedTuple):
     output_gate: Tensor
     cell_state: Tensor
     hidden_state: Tensor
-
-
-class LayerTrace(NamedTuple):
-    """The same for one text, as NumPy arrays of shape (T, H)."""
-
-    forget_gate: FloatArray
-    input_gate: FloatArray
-    candidate: FloatArray
-    output_gate: FloatArray
-    cell_state: FloatArray
-    hidden_state: FloatArray
-
-
-SIGNALS = LayerTrace._fields
-
-
-@dataclass(frozen=True, slots=True)
-class GateTrace:
-    """One text's way through the network.
-
-    Attributes:
-        tokens: The T tokens as the model saw them; unknown ones are `<UNK>`.
-        token_ids: Their indices in the vocabulary.
-        offsets: For each step the index in the original text where its token starts; None for a step of padding.
-        layers: For each LSTM layer, from the bottom up, six arrays of shape (T, H).
-        probability_so_far: (T,) P(negative) if the text ended after this step. The last one is the prediction.
-    """
-
-    tokens: tuple[str, ...]
-    token_ids: tuple[int, ...]
-    offsets: tuple[int | None, ...]
-    layers: tuple[LayerTrace, ...]
-    probability_so_far: FloatArray
 
 
 def trace_layers(model: SentimentLSTM, embedded: Tensor) -> list[LayerSignals]:

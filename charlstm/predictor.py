@@ -7,7 +7,6 @@ predictor.trace("Worst update ever").layers[0].forget_gate
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, overload
 
@@ -16,49 +15,14 @@ import torch
 from torch import Tensor
 
 from charlstm.artifacts import Artifacts, load_artifacts
-from charlstm.config import LABELS, NEGATIVE, POSITIVE, Label
 from charlstm.encoding import EncodedText
 from charlstm.errors import DeviceError
-from charlstm.gates import GateTrace, LayerTrace, trace_layers
+from charlstm.gates import trace_layers
 from charlstm.model import collate
+from charlstm.trace import GateTrace, LayerTrace, Prediction, TracedPrediction
 
 # Texts of one batch are of similar length, so padding stays small; larger batches gain nothing on a CPU.
 _BATCH_SIZE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the model says of one text.
-
-    Attributes:
-        probability_negative: P(negative), 0 to 1, calibrated.
-        characters: How many characters of the text were read.
-        unknown_characters: How many of the tokens read the vocabulary does not know.
-        truncated: Whether the text was cut to the model's limit.
-    """
-
-    probability_negative: float
-    characters: int
-    unknown_characters: int
-    truncated: bool
-
-    @property
-    def label(self) -> Label:
-        """The more probable label, `negative` or `positive`."""
-        return LABELS[NEGATIVE if self.probability_negative >= 0.5 else POSITIVE]
-
-    @property
-    def probability(self) -> float:
-        """The probability of `label`, 0.5 to 1."""
-        return max(self.probability_negative, 1.0 - self.probability_negative)
-
-
-@dataclass(frozen=True, slots=True)
-class TracedPrediction:
-    """A prediction and the memory trace it comes from, both of one pass through the network."""
-
-    prediction: Prediction
-    trace: GateTrace
 
 
 class Predictor:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -13,9 +13,6 @@ from service.body_limit import BodyLimit
 from service.inference import Inference
 from service.settings import Settings
 
-if TYPE_CHECKING:  # it imports torch, which is the inference thread's business
-    from charlstm.predictor import Predictor
-
 _DESCRIPTION = """\
 Sentiment of short texts, from a character-level LSTM that can show its memory.
 
@@ -24,19 +21,19 @@ probability it is. Errors are problem documents (RFC 9457), `application/problem
 """
 
 
-def create_app(settings: Settings | None = None, predictor: "Predictor | None" = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; nothing is loaded before it starts up.
 
     Args:
         settings: By default those of the environment.
-        predictor: A model to serve instead of the one in `settings.artifacts`.
     """
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Inference(settings, predictor) as inference:
+        async with Inference(settings) as inference:
             app.state.inference = inference
+            app.state.settings = settings
             yield
 
     app = FastAPIOffline(

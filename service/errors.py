@@ -3,6 +3,10 @@
 ServiceError
 ├── StartupError            the service cannot start: a setting, the port
 ├── NotReadyError           the model is not loaded yet, or the service is closing
+├── EngineLostError         the engine died while it had the question
+├── EngineFailedError       the engine failed at the question
+├── OverloadedError         too much waits already
+├── DeadlineError           the request was not answered in time
 ├── UnreadableTextsError    texts that the model cannot read, each by the field it stands in
 ├── TooManyTextsError       a batch of more texts than the service takes
 └── MediaTypeError          a body that does not claim to be JSON
@@ -12,6 +16,7 @@ BodyTooLargeError           a body of more bytes than the service takes; an HTTP
 CharacterLimitError         a text longer than the service takes, whatever the model takes; one of the core's TextErrors
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,6 +35,30 @@ class StartupError(ServiceError):
 
 class NotReadyError(ServiceError):
     """There is no model to ask: it is not loaded yet, or the service is closing."""
+
+
+class EngineLostError(ServiceError):
+    """The engine died while it had the question; it is being started again."""
+
+
+class EngineFailedError(ServiceError):
+    """The engine failed at the question; its log says how."""
+
+
+class OverloadedError(ServiceError):
+    """Too much waits already.
+
+    Args:
+        retry_after: Seconds after which what waits now will be done.
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"retry after {retry_after:.1f} s")
+        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
+
+
+class DeadlineError(ServiceError):
+    """The request was not answered in time."""
 
 
 class TextFault(NamedTuple):

@@ -1,54 +1,92 @@
-"""The way from the event loop to the model: one thread of its own, the only one that ever runs torch.
+"""The model as the routes see it: texts in, records out. Knows no HTTP, no torch, and blocks nothing.
 
-The thread imports torch and loads the model as well, so that the service is live at once and ready soon after.
+Texts are checked and encoded here; the numbers come from the engine process.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from importlib import import_module
+import math
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import Self
 
-import charlstm
-from service.errors import NotReadyError
-from service.schemas import BatchResponse, Info, PredictResponse
+import numpy as np
+
+from charlstm.encoding import EncodedText
+from charlstm.errors import TextError
+from charlstm.trace import GateTrace, LayerTrace, Prediction
+from charlstm.vocabulary import PADDING_ID
+from service.connection import EngineConnection, ServedModel
+from service.errors import CharacterLimitError, NotReadyError, TextFault, TooManyTextsError, UnreadableTextsError
+from service.protocol import Reloaded, Statistics, Traced
 from service.settings import Settings
-
-if TYPE_CHECKING:  # both import torch, which is the inference thread's business
-    from charlstm.predictor import Predictor
-    from service.engine import Engine
+from service.supervisor import Supervisor
 
 _logger = logging.getLogger(__name__)
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+
+# Encoding takes about a microsecond for ten characters; more than this is not done on the event loop.
+_MOST_CHARACTERS_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came out for some texts.
+
+    Attributes:
+        model: What judged them.
+        predictions: One a text, in their order.
+        waited, took: Seconds in the engine's queue, and from the first step to the last.
+    """
+
+    model: ServedModel
+    predictions: list[Prediction]
+    waited: float
+    took: float
+
+
+@dataclass(frozen=True, slots=True)
+class TracedText:
+    """What came out for one text, and how: both are of one pass."""
+
+    model: ServedModel
+    prediction: Prediction
+    trace: GateTrace
+    waited: float
+    took: float
 
 
 class Inference:
-    """The model as the routes see it: every method may be awaited on the event loop and blocks nothing.
+    """An asynchronous context manager. Entering it starts an engine, or joins the one at `settings.engine_socket`.
 
-    An asynchronous context manager. Entering it starts to load the model and does not wait for that; leaving it
-    finishes what has been asked and answers nothing more.
+    It does not wait for the model. Leaving it answers nothing more.
 
     Args:
         settings: Where the model is, where it runs, and its limits.
-        predictor: A model that is loaded already, to be served instead of the one in `settings.artifacts`.
 
     Attributes:
-        loading: Done when the model is ready; it then holds the error if loading failed.
+        loading: Done when the model is ready; it then holds the error if there can be none.
+        supervisor: Who keeps the engine running, if it is this process.
+        draining: Whether to say that it is not ready, although it still answers.
     """
 
     loading: asyncio.Task[None]
+    supervisor: Supervisor | None = None
+    draining = False
 
-    def __init__(self, settings: Settings, predictor: "Predictor | None" = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._predictor = predictor
-        self._engine: Engine | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        path = self._settings.engine_socket
+        if path is None:
+            self.supervisor = await self._stack.enter_async_context(Supervisor(self._settings))
+            path = self.supervisor.path
+        self._connection = await self._stack.enter_async_context(EngineConnection(path))
         self.loading = asyncio.create_task(self._load())
         self.loading.add_done_callback(_report)
         return self
@@ -56,74 +94,147 @@ class Inference:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await asyncio.wait([self.loading])
-        self._engine = None  # from here on every question is answered with "not ready"
-        await asyncio.to_thread(self._thread.shutdown)
+        self.loading.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await self.loading
+        await self._stack.aclose()
 
     @property
     def ready(self) -> bool:
-        """Whether a prediction would be answered."""
-        return self._engine is not None
+        """Whether new questions should be sent here."""
+        return self._connection.model is not None and not self.draining
 
-    async def predict(self, text: str, *, truncate: bool) -> PredictResponse:
-        """Judge one text.
-
-        Raises:
-            NotReadyError: There is no model yet, or no longer.
-            UnreadableTextsError: The model cannot read the text.
-        """
-        return await self._run(self._ready_engine().predict, text, truncate=truncate)
-
-    async def predict_batch(self, texts: Sequence[str], *, truncate: bool) -> BatchResponse:
-        """Judge many texts, in their order.
+    @property
+    def model(self) -> ServedModel:
+        """What is served.
 
         Raises:
-            NotReadyError: There is no model yet, or no longer.
-            TooManyTextsError: There are more than the service takes at once.
-            UnreadableTextsError: The model cannot read some of them.
+            NotReadyError: There is no engine, or it has not loaded the model yet.
         """
-        return await self._run(self._ready_engine().predict_batch, texts, truncate=truncate)
-
-    async def gates(self, text: str, *, truncate: bool) -> bytes:
-        """Judge one text and show its memory: the JSON of a `GatesResponse`, written here and not on the event loop.
-
-        Raises:
-            NotReadyError: There is no model yet, or no longer.
-            UnreadableTextsError: The model cannot read the text.
-        """
-        return await self._run(self._ready_engine().gates, text, truncate=truncate)
-
-    def info(self) -> Info:
-        """Say what is being served; at once, since that does not ask the network.
-
-        Raises:
-            NotReadyError: There is no model yet, or no longer.
-        """
-        return self._ready_engine().info()
-
-    def _ready_engine(self) -> "Engine":
-        if self._engine is None:
+        if self._connection.model is None:
             raise NotReadyError
-        return self._engine
+        return self._connection.model
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """How the engine was doing a moment ago."""
+        return self._connection.statistics
+
+    async def judge(self, texts: Mapping[str, str], *, truncate: bool) -> Judged:
+        """Judge texts together.
+
+        Args:
+            texts: Each under the name of the field it stands in.
+            truncate: Whether texts over the model's limit are cut instead of refused.
+
+        Raises:
+            UnreadableTextsError: The model cannot read some of them.
+            TooManyTextsError: There are more than the service takes at once.
+            ServiceError: The engine did not answer: not ready, overloaded, too late, or dead.
+        """
+        if len(texts) > self._settings.max_texts:
+            raise TooManyTextsError(self._settings.max_texts, len(texts))
+        model = self.model
+        encoded = await self._encode(model, texts, truncate=truncate)
+        padded = [_padded(model, text) for text in encoded]
+        answer = await self._connection.submit(model, padded, self._deadline())
+        predictions = [_prediction(model, text, logit) for text, logit in zip(encoded, answer.logits, strict=True)]
+        return Judged(model, predictions, answer.waited, answer.took)
+
+    async def trace(self, field: str, text: str, *, truncate: bool) -> TracedText:
+        """Judge one text, which stands in this field, and show its memory.
+
+        Raises:
+            UnreadableTextsError: The model cannot read it.
+            ServiceError: As for `judge`.
+        """
+        model = self.model
+        (encoded,) = await self._encode(model, {field: text}, truncate=truncate)
+        token_ids = _padded(model, encoded)
+        answer = await self._connection.trace(model, token_ids, self._deadline())
+        trace = _gate_trace(model, encoded, token_ids, answer)
+        prediction = _prediction(model, encoded, float(np.frombuffer(answer.logits, np.float32)[-1]))
+        return TracedText(model, prediction, trace, answer.waited, answer.took)
+
+    async def reload(self) -> Reloaded:
+        """Load the artifacts folder again; the old model serves on if the new one is not sound.
+
+        Raises:
+            ServiceError: There is no engine to do so, or it died over it.
+        """
+        return await self._connection.reload()
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._settings.deadline_seconds
+
+    async def _encode(self, model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> list[EncodedText]:
+        self._check_sizes(texts)
+        if sum(map(len, texts.values())) <= _MOST_CHARACTERS_AT_ONCE:
+            return _encode(model, texts, truncate=truncate)
+        return await asyncio.to_thread(_encode, model, texts, truncate=truncate)
+
+    def _check_sizes(self, texts: Mapping[str, str]) -> None:
+        limit = self._settings.max_characters
+        oversized = {field: len(text) for field, text in texts.items() if len(text) > limit}
+        if oversized:
+            faults = [TextFault(field, CharacterLimitError(limit, found)) for field, found in oversized.items()]
+            raise UnreadableTextsError(faults)
 
     async def _load(self) -> None:
-        engine = await self._run(_build_engine, self._settings, self._predictor)
-        info = engine.info()
-        _logger.info("ready: model %s, version %s, on %s", info.model.name, info.model.version, info.device)
-        self._engine = engine
+        """Wait for the model, or for the news that there will be none."""
+        loaded = asyncio.create_task(self._connection.until_loaded())
+        if self.supervisor is None:
+            model = await loaded
+        else:
+            await asyncio.wait([loaded, self.supervisor.running], return_when=asyncio.FIRST_COMPLETED)
+            if not loaded.done():
+                loaded.cancel()
+                self.supervisor.running.result()
+            model = await loaded
+        name = model.config.name
+        _logger.info("ready: model %s, version %s, on %s in %s", name, model.version, model.device, model.precision)
 
-    async def _run(self, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))
+
+def _encode(model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> list[EncodedText]:
+    encoded: list[EncodedText] = []
+    faults: list[TextFault] = []
+    for field, text in texts.items():
+        try:
+            encoded.append(model.encoder.encode(text, truncate=truncate))
+        except TextError as error:
+            faults.append(TextFault(field, error))
+    if faults:
+        raise UnreadableTextsError(faults)
+    return encoded
 
 
-def _build_engine(settings: Settings, predictor: "Predictor | None") -> "Engine":
-    if settings.threads is not None:
-        import_module("torch").set_num_threads(settings.threads)  # counts for the thread that says so
-    if predictor is None:
-        predictor = charlstm.Predictor.load(settings.artifacts, settings.device)
-    engine: Engine = import_module("service.engine").Engine(predictor, settings)
-    engine.warm_up()
-    return engine
+def _padded(model: ServedModel, text: EncodedText) -> tuple[int, ...]:
+    pad_to = model.config.model.pad_to
+    return text.token_ids if pad_to is None else text.token_ids + (PADDING_ID,) * (pad_to - len(text.token_ids))
+
+
+def _prediction(model: ServedModel, text: EncodedText, logit: float) -> Prediction:
+    probability = _sigmoid(logit / model.config.calibration.temperature)
+    return Prediction(probability, text.characters, text.unknown, text.truncated)
+
+
+def _sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+
+
+def _gate_trace(model: ServedModel, text: EncodedText, token_ids: tuple[int, ...], answer: Traced) -> GateTrace:
+    logits = np.frombuffer(answer.logits, np.float32)
+    signals = np.frombuffer(answer.signals, np.float32).reshape(
+        answer.layers, len(LayerTrace._fields), len(token_ids), answer.hidden_size
+    )
+    scaled = logits / np.float32(model.config.calibration.temperature)
+    return GateTrace(
+        tokens=tuple(model.encoder.vocabulary.decode(token_ids)),
+        token_ids=token_ids,
+        offsets=text.offsets + (None,) * (len(token_ids) - len(text.offsets)),
+        layers=tuple(LayerTrace(*layer) for layer in signals),
+        probability_so_far=np.exp(-np.logaddexp(np.float32(0), -scaled)),
+    )
 
 
 def _report(loading: asyncio.Task[None]) -> None:

@@ -18,8 +18,12 @@ from charlstm.errors import EmptyTextError, InvalidCharacterError, TextError, Te
 from service.errors import (
     BodyTooLargeError,
     CharacterLimitError,
+    DeadlineError,
+    EngineFailedError,
+    EngineLostError,
     MediaTypeError,
     NotReadyError,
+    OverloadedError,
     TooManyTextsError,
     UnreadableTextsError,
 )
@@ -78,6 +82,12 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     NotReadyError: Kind(
         "not-ready", 503, "Not ready", "The model is not loaded yet, or the service is closing.", {"Retry-After": "1"}
     ),
+    EngineLostError: Kind(
+        "engine-lost", 503, "Engine lost", "The engine died at it and is being started again.", {"Retry-After": "1"}
+    ),
+    OverloadedError: Kind("overloaded", 429, "Overloaded", "Too much waits already; Retry-After says for how long."),
+    DeadlineError: Kind("deadline-exceeded", 504, "Deadline exceeded", "The request was not answered in time."),
+    EngineFailedError: _INTERNAL,
     Exception: _INTERNAL,
 }
 _KINDS_BY_STATUS = {

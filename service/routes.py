@@ -1,13 +1,17 @@
 """The routes: what is asked, who answers it, and what it is called in the OpenAPI document."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from service import answers
 from service.errors import MediaTypeError, NotReadyError
-from service.inference import Inference
+from service.inference import Inference, Judged, TracedText
 from service.problems import KINDS_BY_NAME, root_path_of, type_of
 from service.schemas import (
     BatchRequest,
@@ -48,21 +52,26 @@ async def _json_only(request: Request) -> None:
 Model = Annotated[Inference, Depends(_inference)]
 
 sentiment = APIRouter(
-    tags=["sentiment"], dependencies=[Depends(_json_only)], responses=_problems(400, 413, 415, 422, 500, 503)
+    tags=["sentiment"], dependencies=[Depends(_json_only)], responses=_problems(400, 413, 415, 422, 429, 500, 503, 504)
 )
 operations = APIRouter(tags=["operations"], responses=_problems(500))
 
 
-@sentiment.post("/predict", operation_id="predict", summary="Judge one text")
-async def predict(asked: PredictRequest, model: Model) -> PredictResponse:
+@sentiment.post("/predict", operation_id="predict", summary="Judge one text", response_model=PredictResponse)
+async def predict(asked: PredictRequest, model: Model) -> Response:
     """Say whether a text is negative or positive, and how probable that is."""
-    return await model.predict(asked.text, truncate=asked.truncate)
+    judged = await model.judge({"text": asked.text}, truncate=asked.truncate)
+    return _answer(judged, answers.predict_response(judged))
 
 
-@sentiment.post("/predict/batch", operation_id="predict_batch", summary="Judge many texts")
-async def predict_batch(asked: BatchRequest, model: Model) -> BatchResponse:
+@sentiment.post(
+    "/predict/batch", operation_id="predict_batch", summary="Judge many texts", response_model=BatchResponse
+)
+async def predict_batch(asked: BatchRequest, model: Model) -> Response:
     """Judge each text as `/predict` does, and answer in the order of the request."""
-    return await model.predict_batch(asked.texts, truncate=asked.truncate)
+    texts = {f"texts[{index}]": text for index, text in enumerate(asked.texts)}
+    judged = await model.judge(texts, truncate=asked.truncate)
+    return _answer(judged, answers.batch_response(judged))
 
 
 @sentiment.post(
@@ -70,7 +79,23 @@ async def predict_batch(asked: BatchRequest, model: Model) -> BatchResponse:
 )
 async def gates(asked: GatesRequest, model: Model) -> Response:
     """Judge a text as `/predict` does, and show every step of the way: each gate and both memories of each layer."""
-    return Response(await model.gates(asked.text, truncate=asked.truncate), media_type="application/json")
+    traced = await model.trace("text", asked.text, truncate=asked.truncate)
+    started = time.perf_counter()
+    document = await asyncio.to_thread(answers.gates_document, traced)
+    return _json(document, traced, time.perf_counter() - started)
+
+
+def _answer(judged: Judged, answer: BaseModel) -> Response:
+    started = time.perf_counter()
+    # pydantic writes it at once; handing FastAPI the record would have it checked and copied first
+    document = answer.__pydantic_serializer__.to_json(answer)
+    return _json(document, judged, time.perf_counter() - started)
+
+
+def _json(document: bytes, found: Judged | TracedText, serialization: float) -> Response:
+    stages = {"queue": found.waited, "inference": found.took, "serialization": serialization}
+    timing = ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in stages.items())
+    return Response(document, media_type="application/json", headers={"Server-Timing": timing})
 
 
 @operations.get("/livez", operation_id="livez", summary="Is the process alive?")
@@ -88,9 +113,9 @@ async def readyz(model: Model) -> Health:
 
 
 @operations.get("/info", operation_id="info", summary="What is served?", responses=_problems(503))
-async def info(model: Model) -> Info:
+async def info(model: Model, request: Request) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""
-    return model.info()
+    return answers.info(model.model, request.app.state.settings)
 
 
 @operations.get("/problems/{name}", include_in_schema=False)

@@ -135,7 +135,7 @@ class GatesResponse(PredictResponse):
 
 
 class Limits(_Answer):
-    """What a request may hold at most; over any of these the answer is 413."""
+    """What a request may hold at most, over which the answer is 413; and how much the service takes on at once."""
 
     max_texts: int = Field(description="Texts in a batch.")
     max_characters: int = Field(description="Characters in a text, even where the request lets it be cut.")
@@ -143,6 +143,10 @@ class Limits(_Answer):
     max_tokens: int | None = Field(
         description="Tokens that the model reads; a longer text is cut if the request lets it. null is no limit."
     )
+
+    max_waiting_texts: int = Field(description="Texts of all requests that may wait; over it the answer is 429.")
+    max_waiting_characters: int = Field(description="Characters of all requests that may wait; likewise.")
+    deadline_seconds: float = Field(description="How long a request may take; over it the answer is 504.")
 
 
 class Info(_Answer):
@@ -156,6 +160,7 @@ class Info(_Answer):
     training: TrainingRecord | None = Field(description="Where the weights come from; null if that is not recorded.")
     metrics: dict[str, Scores] = Field(description="Scores on the test part of each split, by the split's name.")
     device: str = Field(description="What the model runs on.", examples=["cpu"])
+    precision: str = Field(description="Arithmetic of predictions; traces are float32.", examples=["float32"])
     limits: Limits
     package_version: str = Field(examples=["0.1.0"])
 

@@ -13,7 +13,8 @@ import httpx
 from fastapi import FastAPI
 
 from charlstm.artifacts import load_artifacts
-from charlstm.predictor import Predictor, TracedPrediction
+from charlstm.predictor import Predictor
+from charlstm.trace import TracedPrediction
 from service.app import create_app
 from service.settings import Settings
 

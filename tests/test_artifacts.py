@@ -420,7 +420,7 @@ def test_weights_in_no_known_format_are_refused(directory: Path, name: str, data
     assert "weights_only" not in refusal(directory).found, "no advice to load it unsafely"
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damage_anywhere_in_a_weights_file_is_at_worst_an_artifact_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -645,7 +645,8 @@ def test_an_extra_must_be_a_plain_file_name_of_its_own(directory: Path, name: st
 
 
 def test_a_load_that_a_save_overtakes_gives_the_new_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory, moments = prepared(tmp_path), []
+    directory = prepared(tmp_path)
+    moments: list[Path] = []
     read = Path.read_bytes
 
     def read_and_be_overtaken(path: Path) -> bytes:

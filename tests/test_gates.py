@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from charlstm.config import ModelConfig
-from charlstm.gates import SIGNALS, LayerSignals, linear_recurrence, trace_layers
+from charlstm.gates import LayerSignals, linear_recurrence, trace_layers
 from charlstm.model import SentimentLSTM
 from charlstm.reference import Array, Step, cell_from_state_dict
+from charlstm.trace import SIGNALS
 from tests.tiny import random_tensor, tiny_model
 
 HIDDEN_SIZE, EMBEDDING_DIM = 6, 5

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import charlstm
 from charlstm import errors
 from charlstm.artifacts import load_artifacts
-from charlstm.gates import SIGNALS
 from charlstm.model import collate
-from charlstm.predictor import Prediction, Predictor, find_device
+from charlstm.predictor import Predictor, find_device
+from charlstm.trace import SIGNALS, Prediction
 from tests.tiny import HIDDEN_SIZE, TEXTS, texts, tiny_artifacts
 
 MANY = tuple(f"{text} {'again ' * (n % 7)}{n}" for n in range(40) for text in TEXTS)  # more than two batches

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.artifacts import load_artifacts
-from charlstm.gates import SIGNALS
 from charlstm.predictor import Predictor
+from charlstm.trace import SIGNALS
 from service.app import create_app
 from service.schemas import BatchResponse, GatesResponse, Info, PredictResponse
 from tests.service_fixtures import JSON, BrokenPredictor, Client, assert_problem, make_app, serving

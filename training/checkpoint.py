@@ -85,13 +85,12 @@ def load_checkpoint(path: Path, fingerprint: str) -> RunState | None:
     """
     if not path.exists():
         return None
+    content = io.BytesIO(path.read_bytes())
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = torch.load(content, map_location="cpu", weights_only=True)
         found = saved.pop("fingerprint")
         history = [_record(**fields) for fields in saved.pop("history")]
         state = RunState(**saved, history=history)
-    except OSError:
-        raise
     except Exception as error:  # a damaged pickle raises whatever its bytes spell
         raise CheckpointError(f"{path}: the unfinished run cannot be read; use --fresh to start over") from error
     if found != fingerprint:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from charlstm.config import LABELS, Scores
-from charlstm.gates import SIGNALS, GateTrace
+from charlstm.trace import SIGNALS, GateTrace
 from charlstm.vocabulary import PADDING
 from training.checkpoint import EpochRecord
 

@@ -1,0 +1,87 @@
+"""What a model answers: a prediction, and the memory trace it comes from. NumPy records only, cheap to import anywhere.
+
+In the article's words: the forget gate is the percentage of the long-term memory to keep, the input gate the
+percentage of the potential memory to remember, the candidate that potential memory, the output gate the percentage
+of the long-term memory to show as short-term memory; the cell state is the long-term memory, the hidden state the
+short-term memory.
+
+Sizes: T steps, H = hidden_size.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlstm.config import LABELS, NEGATIVE, POSITIVE, Label
+
+FloatArray = NDArray[np.float32]
+
+
+class LayerTrace(NamedTuple):
+    """What one LSTM layer did at every step of one text: six arrays of shape (T, H)."""
+
+    forget_gate: FloatArray
+    input_gate: FloatArray
+    candidate: FloatArray
+    output_gate: FloatArray
+    cell_state: FloatArray
+    hidden_state: FloatArray
+
+
+SIGNALS: Final = LayerTrace._fields
+
+
+@dataclass(frozen=True, slots=True)
+class GateTrace:
+    """One text's way through the network.
+
+    Attributes:
+        tokens: The T tokens as the model saw them; unknown ones are `<UNK>`.
+        token_ids: Their indices in the vocabulary.
+        offsets: For each step the index in the original text where its token starts; None for a step of padding.
+        layers: For each LSTM layer, from the bottom up, six arrays of shape (T, H).
+        probability_so_far: (T,) P(negative) if the text ended after this step. The last one is the prediction.
+    """
+
+    tokens: tuple[str, ...]
+    token_ids: tuple[int, ...]
+    offsets: tuple[int | None, ...]
+    layers: tuple[LayerTrace, ...]
+    probability_so_far: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one text.
+
+    Attributes:
+        probability_negative: P(negative), 0 to 1, calibrated.
+        characters: How many characters of the text were read.
+        unknown_characters: How many of the tokens read the vocabulary does not know.
+        truncated: Whether the text was cut to the model's limit.
+    """
+
+    probability_negative: float
+    characters: int
+    unknown_characters: int
+    truncated: bool
+
+    @property
+    def label(self) -> Label:
+        """The more probable label, `negative` or `positive`."""
+        return LABELS[NEGATIVE if self.probability_negative >= 0.5 else POSITIVE]
+
+    @property
+    def probability(self) -> float:
+        """The probability of `label`, 0.5 to 1."""
+        return max(self.probability_negative, 1.0 - self.probability_negative)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedPrediction:
+    """A prediction and the memory trace it comes from, both of one pass through the network."""
+
+    prediction: Prediction
+    trace: GateTrace

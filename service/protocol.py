@@ -1,0 +1,205 @@
+"""What HTTP workers and the engine process say to each other, over a Unix socket.
+
+Each message is a frame: its length as four bytes, then MessagePack. Workers send texts as token ids, because they have
+the vocabulary and know no torch; the engine answers in numbers. Every question carries an id of the worker's own
+choosing, and gets exactly one answer with that id, unless it is cancelled.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+_LENGTH = struct.Struct(">I")
+
+
+class EngineSettings(msgspec.Struct, frozen=True):
+    """What the supervisor tells the engine process, as JSON in its only argument.
+
+    Attributes:
+        artifacts, device, precision, threads: As in `Settings`.
+        max_waiting_texts, max_waiting_tokens: How much may wait.
+        listener: The file descriptor of the listening socket.
+        lifeline: The file descriptor of a pipe that ends when the supervisor does.
+        log_level: As in `Settings`.
+    """
+
+    artifacts: str
+    device: str
+    precision: str
+    threads: int | None
+    max_waiting_texts: int
+    max_waiting_tokens: int
+    listener: int
+    lifeline: int
+    log_level: str
+
+
+class Submit(msgspec.Struct, tag=True, frozen=True):
+    """Judge these texts.
+
+    Attributes:
+        id: The question.
+        version: The model that the token ids are meant for.
+        token_ids: Those of all texts, one text after the other, as little-endian 32-bit integers.
+        lengths: The number of tokens of each text.
+        deadline: When the answer is no longer wanted, on this machine's monotonic clock.
+    """
+
+    id: int
+    version: str
+    token_ids: bytes
+    lengths: list[int]
+    deadline: float
+
+
+class Trace(msgspec.Struct, tag=True, frozen=True):
+    """Judge one text, given as in `Submit`, and show its memory."""
+
+    id: int
+    version: str
+    token_ids: bytes
+    deadline: float
+
+
+class Cancel(msgspec.Struct, tag=True, frozen=True):
+    """Nobody waits for the answer to this question any more; there will be none."""
+
+    id: int
+
+
+class Reload(msgspec.Struct, tag=True, frozen=True):
+    """Load the artifacts folder again and, if it is sound, serve what it holds now."""
+
+    id: int
+
+
+class Loaded(msgspec.Struct, tag=True, frozen=True):
+    """The model that is served from here on; the first message on every connection.
+
+    Attributes:
+        version: As in `Artifacts`.
+        config, vocabulary: The documents `config.json` and `vocabulary.json`.
+        device: What it runs on.
+        precision: Of its arithmetic for predictions; traces are always float32.
+    """
+
+    version: str
+    config: bytes
+    vocabulary: bytes
+    device: str
+    precision: str
+
+
+class Logits(msgspec.Struct, tag=True, frozen=True):
+    """The answer to `Submit`: a logit a text, and the seconds until the first took a seat and from there to the end."""
+
+    id: int
+    logits: list[float]
+    waited: float
+    took: float
+
+
+class Traced(msgspec.Struct, tag=True, frozen=True):
+    """The answer to `Trace`.
+
+    Attributes:
+        id: The question.
+        logits: (T,) the logit after each step, as float32.
+        signals: (layers, 6, T, H) the signals in the order of `LayerTrace`, as float32.
+        layers, hidden_size: The sizes of `signals`.
+        waited, took: As in `Logits`.
+    """
+
+    id: int
+    logits: bytes
+    signals: bytes
+    layers: int
+    hidden_size: int
+    waited: float
+    took: float
+
+
+class Rejected(msgspec.Struct, tag=True, frozen=True):
+    """There will be no other answer.
+
+    Attributes:
+        id: The question.
+        reason: `overloaded`: too much waits already. `expired`: its deadline has passed. `stale`: it names a model
+            that is no longer there. `failed`: the engine failed at it; its log says how.
+        retry_after: If overloaded, the seconds after which what waits now will be done.
+    """
+
+    id: int
+    reason: Literal["overloaded", "expired", "stale", "failed"]
+    retry_after: float = 0.0
+
+
+class Reloaded(msgspec.Struct, tag=True, frozen=True):
+    """The answer to `Reload`: the version now served, and why it is still the old one if that is so."""
+
+    id: int
+    version: str
+    error: str | None
+
+
+class Statistics(msgspec.Struct, tag=True, frozen=True):
+    """How the engine is doing; sent to every worker a few times a second while there is something to tell.
+
+    Attributes:
+        waiting_texts, waiting_tokens: Texts accepted and not answered, and the tokens still to be read of them.
+        seated_texts: Texts in the running batch.
+        chunks, chunk_texts, chunk_seats, chunk_steps, tokens, capacity: Since the engine started: chunks run, and the
+            sums over them of texts, of seats, of steps, of tokens read, and of seats times steps.
+    """
+
+    waiting_texts: int
+    waiting_tokens: int
+    seated_texts: int
+    chunks: int
+    chunk_texts: int
+    chunk_seats: int
+    chunk_steps: int
+    tokens: int
+    capacity: int
+
+
+Question = Submit | Trace | Cancel | Reload
+Answer = Loaded | Logits | Traced | Rejected | Reloaded | Statistics
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def frame(message: Question | Answer) -> bytes:
+    """Write one message."""
+    payload = _ENCODER.encode(message)
+    return _LENGTH.pack(len(payload)) + payload
+
+
+class Frames:
+    """Puts messages together again from whatever pieces they arrive in.
+
+    Args:
+        decoder: Of `Question` or `Answer`.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take what has arrived; give the payload of each message that is complete."""
+        self._buffer += data
+        start = 0
+        while len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            end = start + _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            yield bytes(self._buffer[start + _LENGTH.size : end])
+            start = end
+        del self._buffer[:start]
+
+
+QUESTIONS: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
+ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
