@@ -76,6 +76,7 @@ class TrainingRecord(_Record):
         preset: The recipe's name.
         data: The data file's name.
         data_sha256: Hash of the CSV's bytes.
+        rows_sha256: Hash of the rows read from it: texts, labels and groups.
         split: How training and test rows were divided.
         split_seed: The seed of that division.
         seed: The seed of everything else.
@@ -92,6 +93,7 @@ class TrainingRecord(_Record):
     preset: str
     data: str
     data_sha256: str
+    rows_sha256: str
     split: str
     split_seed: int
     seed: int

@@ -15,7 +15,13 @@ class CharLSTMError(Exception):
 
 
 class TextError(CharLSTMError, ValueError):
-    """A text that the model cannot read."""
+    """A text that the model cannot read.
+
+    Attributes:
+        index: Which one it is of several that were given together, from 0; None if it came alone.
+    """
+
+    index: int | None = None
 
 
 class EmptyTextError(TextError):

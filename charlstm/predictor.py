@@ -16,7 +16,7 @@ from torch import Tensor
 
 from charlstm.artifacts import Artifacts, load_artifacts
 from charlstm.encoding import EncodedText
-from charlstm.errors import DeviceError
+from charlstm.errors import DeviceError, TextError
 from charlstm.gates import trace_layers
 from charlstm.model import collate
 from charlstm.trace import GateTrace, LayerTrace, Prediction, TracedPrediction
@@ -70,11 +70,12 @@ class Predictor:
             truncate: Whether texts over the model's limit are cut instead of refused.
 
         Raises:
-            TextError: A text is empty, no valid Unicode, or too long and may not be cut.
+            TextError: A text is empty, no valid Unicode, or too long and may not be cut; its `index` says which.
+            TypeError: A text is no string, such as the NaN of an empty cell in a pandas column.
         """
         if isinstance(texts, str):
             return self.predict([texts], truncate=truncate)[0]
-        encoded = [self._encoder.encode(text, truncate=truncate) for text in texts]
+        encoded = [self._encode(index, text, truncate=truncate) for index, text in enumerate(texts)]
         probabilities = self._probabilities_negative(encoded)
         return [_prediction(text, float(p)) for text, p in zip(encoded, probabilities, strict=True)]
 
@@ -95,6 +96,16 @@ class Predictor:
         encoded = self._encoder.encode(text, truncate=truncate)
         trace = self._trace(encoded)
         return TracedPrediction(_prediction(encoded, float(trace.probability_so_far[-1])), trace)
+
+    def _encode(self, index: int, text: object, *, truncate: bool) -> EncodedText:
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{index}] must be a string, found {type(text).__name__}")
+        try:
+            return self._encoder.encode(text, truncate=truncate)
+        except TextError as error:
+            error.index = index
+            error.add_note(f"It is texts[{index}].")
+            raise
 
     @torch.inference_mode()
     def _probabilities_negative(self, texts: list[EncodedText]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 
 
 def sigmoid(x: Array) -> Array:
-    """Squash any number into 0..1: a percentage."""
-    return 1.0 / (1.0 + np.exp(-x))
+    """Squash any number into 0..1: a percentage. By way of tanh, which no number is too large for."""
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,15 @@ class Cell:
         new_short_term = show * np.tanh(new_long_term)
         return Step(keep, remember, potential, show, new_long_term, new_short_term)
 
-    def forward(self, inputs: Sequence[Array] | Array) -> list[Step]:
-        """Read a sequence, one input after the other, from empty memories."""
-        long_term = short_term = np.zeros_like(self.forget.bias)
+    def forward(
+        self, inputs: Sequence[Array] | Array, long_term: Array | None = None, short_term: Array | None = None
+    ) -> list[Step]:
+        """Read a sequence, one input after the other, from the given memories; from empty ones by default.
+
+        The article starts from random memories, PyTorch and this project from empty ones.
+        """
+        long_term = np.zeros_like(self.forget.bias) if long_term is None else long_term
+        short_term = np.zeros_like(self.forget.bias) if short_term is None else short_term
         steps = []
         for x in inputs:
             step = self.step(np.asarray(x, dtype=np.float64), long_term, short_term)
@@ -102,15 +108,17 @@ def output_gate(gate: Gate, x: Array, short_term: Array) -> Array:
     return sigmoid(gate.weigh(x, short_term))
 
 
-def scalar_cell(weights: Sequence[float]) -> Cell:
-    """Build the article's cell from its twelve numbers.
+def scalar_cell(weights: Sequence[float], biases: Sequence[float]) -> Cell:
+    """Build the article's cell from its twelve numbers, in the article's order.
 
     Args:
-        weights: For the forget gate, the input gate, the candidate and the output gate in this order: the weight of
-            the short-term memory, the weight of the input, the bias.
+        weights: w1 to w8: what the input and what the short-term memory counts, for the forget gate, the potential
+            memory, the input gate's percentage, and the output gate.
+        biases: b1 to b4, in the same order of gates.
     """
-    numbers = np.asarray(weights, dtype=np.float64).reshape(4, 3)
-    return Cell(*(Gate(of_input, of_memory, bias) for of_memory, of_input, bias in numbers))
+    w1, w2, w3, w4, w5, w6, w7, w8 = np.asarray(weights, dtype=np.float64)
+    b1, b2, b3, b4 = np.asarray(biases, dtype=np.float64)
+    return Cell(forget=Gate(w1, w2, b1), candidate=Gate(w3, w4, b2), input=Gate(w5, w6, b3), output=Gate(w7, w8, b4))
 
 
 def cell_from_state_dict(state: Mapping[str, Array], layer: int = 0) -> Cell:

@@ -15,6 +15,7 @@ TRAINING = TrainingRecord(
     preset="default",
     data="tweets.csv",
     data_sha256="00",
+    rows_sha256="11",
     split="grouped",
     split_seed=1,
     seed=2,

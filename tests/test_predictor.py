@@ -334,3 +334,17 @@ def test_loading_in_several_threads_gives_the_same_model_everywhere(tiny_directo
     for other in loaded[1:]:
         assert all(torch.equal(other.model.state_dict()[name], first[name]) for name in first)
     assert torch.empty(0).device == torch.device("cpu"), "building on the meta device must not leak"
+
+
+def test_a_refused_text_says_which_of_several_it_is(tiny_predictor: Predictor) -> None:
+    """The index is on the error and in its traceback's note."""
+    with pytest.raises(errors.TextError) as caught:
+        tiny_predictor.predict(["fine", "fine", ""])
+    assert caught.value.index == 2
+    assert caught.value.__notes__ == ["It is texts[2]."]
+
+
+def test_a_cell_without_text_in_a_column_is_named(tiny_predictor: Predictor) -> None:
+    """pandas fills empty cells with a float."""
+    with pytest.raises(TypeError, match=r"texts\[1\] must be a string, found float"):
+        tiny_predictor.predict(pd.Series(["fine", float("nan")]))

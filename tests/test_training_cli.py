@@ -417,7 +417,8 @@ def test_a_model_may_come_from_a_folder_of_any_name(data: Path, tmp_path: Path, 
 
 def test_a_terminal_shows_bars_with_loss_and_time_left() -> None:
     console = Console(force_terminal=True, record=True, width=120, quiet=False, file=(Path(os.devnull)).open("w"))  # noqa: SIM115
-    with TerminalProgress(console, epochs=2) as progress:
+    with TerminalProgress(console) as progress:
+        progress.run_started("grouped split", epochs=2)
         progress.epoch_started(0, 4)
         progress.batch_done(0.7)
         drawn = progress._bars.get_renderable()
@@ -425,5 +426,6 @@ def test_a_terminal_shows_bars_with_loss_and_time_left() -> None:
         progress.epoch_done(EpochRecord(0, 0.65, None, 1.0, 1234.0))
     console.file.close()
     text = console.export_text()
-    for part in ("epochs", "0/2", "epoch 0", "1/4", "loss 0.7000", "-:--:--", "epoch   0 of 2  loss 0.6500", "1,234"):
+    line = "grouped split, epoch   0 of 2  loss 0.6500"
+    for part in ("epochs", "0/2", "epoch 0", "1/4", "loss 0.7000", "-:--:--", line, "1,234"):
         assert part in text

@@ -57,6 +57,9 @@ class Listener:
         self.epochs: list[int] = []
         self._error, self._at, self._model, self._models = error, at, model, -1
 
+    def run_started(self, title: str, epochs: int) -> None:
+        """It does not matter here."""
+
     def epoch_started(self, epoch: int, batches: int) -> None:
         assert batches > 1
         self._batch = 0
@@ -144,9 +147,20 @@ def test_the_config_says_where_the_weights_come_from(data: LabelledTexts, config
     )
 
 
-def test_the_vocabulary_is_that_of_the_whole_training_part(data: LabelledTexts, fitted: Path) -> None:
+def test_the_vocabulary_is_that_of_the_whole_training_part(data: LabelledTexts, tmp_path: Path) -> None:
+    """Validation included, the test part not: each text has a character of its own."""
+    marked = dataclasses.replace(data, texts=tuple(f"{text} {chr(0x4E00 + at)}" for at, text in enumerate(data.texts)))
+    fit(marked, tmp_path, changed(epochs=1), Listener())
     split = split_rows(data, SplitName.GROUPED, 42)
-    assert load_artifacts(fitted).vocabulary == Vocabulary.build(data.texts[row] for row in split.train)
+    assert load_artifacts(tmp_path).vocabulary == Vocabulary.build(marked.texts[row] for row in split.train)
+
+
+def test_rare_characters_are_left_out_of_the_vocabulary(data: LabelledTexts, tmp_path: Path) -> None:
+    rare = dataclasses.replace(data, texts=(data.texts[0] + "♞", *(text + "♜" for text in data.texts[1:])))
+    split = dataclasses.replace(SETTINGS, split=SplitName.ARTICLE)
+    fit(rare, tmp_path, changed(split, epochs=1, min_count=2), Listener())
+    tokens = load_artifacts(tmp_path).vocabulary.tokens
+    assert ("♜" in tokens, "♞" in tokens) == (True, False)
 
 
 def test_metrics_json_holds_every_figure(fitted: Path, config: ArtifactConfig) -> None:
@@ -269,11 +283,14 @@ def test_an_unfinished_run_of_other_settings_is_not_continued(
     assert files(tmp_path) == FILES
 
 
-def test_an_unfinished_run_on_other_data_is_not_continued(data: LabelledTexts, tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["texts", "labels", "groups"])
+def test_an_unfinished_run_on_other_rows_is_not_continued(data: LabelledTexts, tmp_path: Path, field: str) -> None:
+    """The same file read in another way, with the labels swapped say, is other data."""
+    other = dataclasses.replace(data, **{field: getattr(data, field)[::-1]})
     with pytest.raises(KilledError):
         fit(data, tmp_path, SETTINGS, Listener(KilledError, 1))
     with pytest.raises(CheckpointError):
-        fit(dataclasses.replace(data, sha256="1" * 64), tmp_path, SETTINGS, Listener())
+        fit(other, tmp_path, SETTINGS, Listener())
 
 
 def test_a_damaged_checkpoint_is_reported_and_can_be_thrown_away(data: LabelledTexts, tmp_path: Path) -> None:

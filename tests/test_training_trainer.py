@@ -32,6 +32,9 @@ class Listener:
         self.losses: list[float] = []
         self.records: list[EpochRecord] = []
 
+    def run_started(self, title: str, epochs: int) -> None:
+        """It does not matter here."""
+
     def epoch_started(self, epoch: int, batches: int) -> None:
         self.heard.append(("started", epoch))
         self.batches = batches
@@ -180,6 +183,28 @@ def test_masking_shows_some_characters_as_unknown_and_never_touches_padding(
             assert not bool((token_ids == unknown_id).any())
     assert padding > 0
     assert masked / texts == pytest.approx(0.3, abs=0.03)
+
+
+def test_every_epoch_has_its_own_order_and_mask(
+    parts: tuple[Corpus, Corpus], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, run = run_of(parts, tmp_path, mask_rate=0.3, epochs=3, batch_size=1000)
+    unknown_id, first_ones = model.config.num_embeddings - 1, int(parts[0].lengths.min())
+    orders: list[list[int]] = []
+    masks: list[Tensor] = []
+    forward = SentimentLSTM.forward
+
+    def listen(self: SentimentLSTM, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        if self.training:
+            orders.append(lengths.tolist())
+            masks.append(token_ids[:, :first_ones] == unknown_id)
+        return forward(self, token_ids, lengths)
+
+    monkeypatch.setattr(SentimentLSTM, "forward", listen)
+    train(model, run, Listener())
+    for (one_order, one_mask), (other_order, other_mask) in itertools.combinations(zip(orders, masks, strict=True), 2):
+        assert one_order != other_order
+        assert not torch.equal(one_mask, other_mask)
 
 
 def test_logits_come_in_the_order_of_the_texts(parts: tuple[Corpus, Corpus], tmp_path: Path) -> None:

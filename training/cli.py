@@ -169,13 +169,15 @@ def _split_or_all(name: str) -> SplitName | None:
 def _fit(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
     console = _console(stderr=True)
     try:
-        with TerminalProgress(console, settings.recipe.epochs) as progress:
+        with TerminalProgress(console) as progress:
             config = fit_model(data, output, settings, progress)
     except KeyboardInterrupt:
         typer.echo("interrupted: no model is written; repeat the command to go on after the last whole epoch", err=True)
         raise typer.Exit(130) from None
     for split, scores in config.metrics.items():
         _console().print(scores_table(scores, f"test part of the {split} split"))
+    if config.training is not None and config.training.epochs < settings.recipe.epochs:
+        typer.echo(f"stopped after epoch {config.training.epochs - 1}; repeat the command to go on", err=True)
     typer.echo(f"wrote {output / SAFETENSORS}, {LEARNING_CURVE}, {METRICS} and what they need", err=True)
 
 

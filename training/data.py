@@ -6,10 +6,12 @@ tweet ID, entity, sentiment, text. Any other CSV is read by naming its columns.
 
 import hashlib
 import io
+import json
 import re
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +30,22 @@ class DataFormat(BaseModel):
 
     text_column: str = Field(default="3", description="Name or position (from 0) of the texts.")
     label_column: str = Field(default="2", description="Name or position of the labels.")
-    group_column: str = Field(
-        default="0", description="Name or position of what makes texts one group, such as a tweet's ID; '' for none."
+    group_column: str | None = Field(
+        default=None,
+        description="Name or position of what makes texts one group, such as a tweet's ID; '' for none. By default 0 "
+        "without a header, none with one.",
     )
     header: bool = Field(default=False, description="The first line names the columns.")
     positive: str = Field(default="Positive", description="The label of positive texts.")
     negative: str = Field(default="Negative", description="The label of negative texts; other rows are left out.")
     encoding: str = Field(default="utf-8", description="The file's text encoding.")
+
+    @property
+    def groups_in(self) -> str:
+        """The column of the groups, or '' if there is none."""
+        if self.group_column is None:
+            return "" if self.header else "0"
+        return self.group_column
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,13 @@ class LabelledTexts:
     rows_read: int
     dropped: tuple[Dropped, ...]
 
+    @cached_property
+    def rows_sha256(self) -> str:
+        """Hash of what a split and a model are made from: texts, labels and groups, in their order."""
+        groups = None if self.groups is None else self.groups.tolist()
+        rows = json.dumps([self.texts, self.labels.tolist(), groups])
+        return hashlib.sha256(rows.encode()).hexdigest()
+
 
 def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
     """Read every row that has a text and one of the two labels.
@@ -90,7 +108,7 @@ def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
         sha256=hashlib.sha256(content).hexdigest(),
         texts=tuple(kept["text"]),
         labels=np.where(kept["label"] == form.negative, NEGATIVE, POSITIVE).astype(np.int64),
-        groups=_numbered(kept["group"]) if form.group_column else None,
+        groups=_numbered(kept["group"]) if form.groups_in else None,
         rows_read=len(rows),
         dropped=_dropped(rows["line"], reasons),
     )
@@ -136,7 +154,7 @@ def _select(path: Path, cells: pd.DataFrame, form: DataFormat) -> pd.DataFrame:
     body = cells.iloc[1:] if form.header else cells
     body = body[(body != "").any(axis=1)]  # blank lines are no rows
     wanted = {"label": form.label_column, "text": form.text_column} | (
-        {"group": form.group_column} if form.group_column else {}
+        {"group": form.groups_in} if form.groups_in else {}
     )
     columns = {ours: body.iloc[:, _position(path, theirs, cells.shape[1], header)] for ours, theirs in wanted.items()}
     return pd.DataFrame({"line": body.index} | {name: column.to_numpy() for name, column in columns.items()})

@@ -66,7 +66,7 @@ def _has_token(predictor: Predictor, text: str) -> bool:
 
 
 def _rows_of_training(data: LabelledTexts, record: TrainingRecord | None) -> Rows | None:
-    if record is None or record.data_sha256 != data.sha256:
+    if record is None or record.rows_sha256 != data.rows_sha256:
         return None
     if record.split == SplitName.GROUPED and data.groups is None:  # read without the groups it was divided by
         return None

@@ -145,6 +145,7 @@ def _fit_split(
     checkpoint = _checkpoint(output, split_name)
     if settings.fresh:
         checkpoint.unlink(missing_ok=True)
+    progress.run_started(f"{split_name} split", recipe.epochs)
     run = Run(recipe, train_on, validate_on, settings.seed, checkpoint, _fingerprint(data, split_name, settings))
     state = train(model, run, progress)
     record = _training_record(data, split_name, settings, state, (train_on, validate_on))
@@ -193,6 +194,7 @@ def _training_record(
         preset=settings.name,
         data=data.name,
         data_sha256=data.sha256,
+        rows_sha256=data.rows_sha256,
         split=split.value,
         split_seed=settings.split_seed,
         seed=settings.seed,
@@ -210,8 +212,7 @@ def _training_record(
 def _fingerprint(data: LabelledTexts, split: SplitName, settings: FitSettings) -> str:
     return json.dumps(
         {
-            "data": data.sha256,
-            "rows": len(data.texts),
+            "rows": data.rows_sha256,
             "split": split.value,
             "split_seed": settings.split_seed,
             "seed": settings.seed,

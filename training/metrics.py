@@ -56,5 +56,5 @@ def fit_temperature(labels: Labels, logits: npt.NDArray[np.float32]) -> float:
     def loss(log_temperature: float) -> float:
         return float(np.logaddexp(0.0, -signed / np.exp(log_temperature)).mean())
 
-    # From 1/20 to 20: a network that is never wrong on validation data would ask for 0.
-    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
+    # From 1/4 to 10: a network that is never wrong on a little validation data would ask for 0.
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.25), np.log(10.0)), method="bounded").x))

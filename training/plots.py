@@ -38,7 +38,7 @@ def learning_curve(history: Sequence[EpochRecord], best_epoch: int) -> bytes:
         right = axes.twinx()
         right.plot(at, [found.accuracy for _, found in validated], color=_ORANGE, linestyle="--")
         right.set_ylabel("validation accuracy (dashed)")
-    axes.legend(loc="best")
+    figure.legend(loc="outside lower center", ncols=3)
     return _png(figure)
 
 

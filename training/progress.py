@@ -12,9 +12,9 @@ from training.checkpoint import EpochRecord
 class TerminalProgress:
     """Shows how far training is; where there is no terminal, only the lines of finished epochs are written."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._epochs = epochs
+        self._title, self._epochs = "", 0
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -25,7 +25,7 @@ class TerminalProgress:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._all: TaskID = self._bars.add_task("epochs", total=epochs, loss="")
+        self._all: TaskID = self._bars.add_task("epochs", total=None, loss="")
         self._one: TaskID = self._bars.add_task("batches", total=None, loss="")
 
     def __enter__(self) -> Self:
@@ -39,6 +39,11 @@ class TerminalProgress:
         """Stop drawing, and leave the cursor as it was."""
         self._bars.stop()
 
+    def run_started(self, title: str, epochs: int) -> None:
+        """Remember which model it is."""
+        self._title, self._epochs = title, epochs
+        self._bars.reset(self._all, total=epochs)
+
     def epoch_started(self, epoch: int, batches: int) -> None:
         """Begin a new bar of batches."""
         self._bars.update(self._all, completed=epoch)
@@ -51,7 +56,7 @@ class TerminalProgress:
     def epoch_done(self, record: EpochRecord) -> None:
         """Write the epoch's line and move the bar of epochs."""
         self._bars.update(self._all, completed=record.epoch + 1)
-        line = f"epoch {record.epoch:>3} of {self._epochs}  loss {record.train_loss:.4f}"
+        line = f"{self._title}, epoch {record.epoch:>3} of {self._epochs}  loss {record.train_loss:.4f}"
         if record.validation is not None:
             found = record.validation
             line += f"  validation loss {found.loss:.4f}  accuracy {found.accuracy:.4f}  AUC {found.auc:.4f}"

@@ -23,6 +23,9 @@ _SCORING_BATCH = 256
 class Progress(Protocol):
     """Whom the loop tells how far it is."""
 
+    def run_started(self, title: str, epochs: int) -> None:
+        """The training of one model begins."""
+
     def epoch_started(self, epoch: int, batches: int) -> None:
         """An epoch of this many batches begins."""
 
