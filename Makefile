@@ -33,8 +33,9 @@ train: .venv/dev.stamp ## Train the committed model anew (DATA=twitter_training.
 	$(BIN)/python -m training fit $(DATA) --preset default --also-score article --output $(OUTPUT)
 
 .PHONY: bench
-bench: .venv/dev.stamp ## Measure what a trace costs beside a prediction
-	$(BIN)/python benchmarks/trace.py
+bench: .venv/bench.stamp ## Measure what a trace costs, and the service beside other servers (needs wrk; 10 minutes)
+	$(BIN)/python -m benchmarks.trace
+	$(BIN)/python -m benchmarks.serving
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -1,7 +1,7 @@
 """What a memory trace costs: beside the prediction it comes with, and beside stepping a cell in Python.
 
 All three are measured in turn, round after round, in one process and on the same texts; what counts is the ratios of
-the medians. `python benchmarks/trace.py --help` names the options.
+the medians. `python -m benchmarks.trace --help` names the options.
 """
 
 import argparse

@@ -5,12 +5,16 @@ a long one. An LSTM carries everything it has read in two vectors, so the batch 
 over whatever texts are there: between chunks finished texts leave and waiting ones take their seats (after cellular
 batching, Gao et al., EuroSys 2018). A text's result does not depend on its company.
 
+Where there are fewer seats than texts, groups of texts take turns: one text of each group is seated, then a second one
+of each. So a text on its own waits for one seat, however many thousands somebody else has brought.
+
 Sizes: B seats taken, K steps in a chunk, H = hidden_size.
 """
 
 import copy
+import logging
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, TypeVar
@@ -23,15 +27,17 @@ from torch import Tensor
 from charlstm.model import SentimentLSTM
 from charlstm.vocabulary import PADDING_ID
 
+_logger = logging.getLogger(__name__)
+
 # oneDNN prepares a primitive for each shape it meets, so there are few, and `warm_up` shows it all of them.
 _STEPS = (8, 16, 24, 32)
 _STEPS_ALONE = tuple(range(16, 257, 16))
-_SEATS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
-
+_SEATS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)  # each is the sum of two smaller ones, so a batch can be split
 
 Key = TypeVar("Key", bound=Hashable)
 Precision = Literal["float32", "bfloat16"]
 TokenIds = Sequence[int] | NDArray[np.int32]
+_States = tuple[Tensor, Tensor]  # hidden and cell state, (layers, B, H) each
 
 
 class Finished(NamedTuple, Generic[Key]):
@@ -89,48 +95,73 @@ class ContinuousBatch(Generic[Key]):
         self._model = model
         self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._lstm = model.lstm if precision == "float32" else copy.deepcopy(model.lstm).to(self._dtype)
-        self._waiting: deque[_Text[Key]] = deque()
+        self._lstm.flatten_parameters()
+        self._waiting: OrderedDict[Hashable, deque[_Text[Key]]] = OrderedDict()  # by group, whose turn it is first
+        self._waiting_texts = 0
         self._seated: list[_Text[Key]] = []
         self._states = self._empty_states(0)
 
     def __len__(self) -> int:
         """Return the number of texts that have joined and not left."""
-        return len(self._waiting) + len(self._seated)
+        return self._waiting_texts + len(self._seated)
 
     @property
     def seated(self) -> int:
         """The number of texts in the running batch."""
         return len(self._seated)
 
-    def join(self, key: Key, token_ids: TokenIds) -> None:
-        """Add a text of at least one token under a key of its own; it takes a seat at the next chunk, if one is free.
+    def join(self, key: Key, token_ids: TokenIds, group: Hashable = None) -> None:
+        """Add a text; it takes a seat at the next chunk, or when it is its turn.
 
-        A model that reads padding (`pad_to`) needs it here.
+        Args:
+            key: Its own, as long as it is here.
+            token_ids: At least one. A model that reads padding (`pad_to`) needs it here.
+            group: The texts that it takes turns with others among; by default it is a group by itself.
+
+        Raises:
+            ValueError: There is no token.
         """
         if len(token_ids) == 0:
             raise ValueError("a text needs at least one token")
-        self._waiting.append(_Text(key, token_ids))
+        self._waiting.setdefault(key if group is None else group, deque()).append(_Text(key, token_ids))
+        self._waiting_texts += 1
 
     def leave(self, keys: set[Key]) -> None:
         """Drop texts before they are finished; keys that are not here are ignored."""
-        self._waiting = deque(text for text in self._waiting if text.key not in keys)
+        for group, texts in list(self._waiting.items()):
+            staying = deque(text for text in texts if text.key not in keys)
+            self._waiting_texts -= len(texts) - len(staying)
+            if staying:
+                self._waiting[group] = staying
+            else:
+                del self._waiting[group]
         self._keep([index for index, text in enumerate(self._seated) if text.key not in keys])
 
     @torch.inference_mode()
     def advance(self) -> list[Finished[Key]]:
-        """Read one chunk of every seated text; return those that ended in it."""
+        """Read one chunk of every seated text; return those that ended in it.
+
+        If the device has no memory left for it, the batch is run in parts. An error leaves every text where it was.
+
+        Raises:
+            RuntimeError: The device failed.
+        """
         self._seat()
         if not self._seated:
+            self.last_chunk = None
             return []
         steps = self._choose_steps()
-        outputs = self._run(self._chunk(steps))  # (seats, K, H), of which the first B rows are texts
+        token_ids = self._chunk(steps)  # (seats, K), of which the first B rows are texts
+        seats = len(token_ids)
+        outputs, states = self._run(token_ids, _append(self._states, self._empty_states(seats - len(self._seated))))
         ended = [index for index, text in enumerate(self._seated) if text.remaining <= steps]
         last = [self._seated[index].remaining - 1 for index in ended]
         logits = self._model.readout(outputs[ended, last].float()).tolist() if ended else []
         now = time.perf_counter()
         finished = [_finished(self._seated[index], logit, now) for index, logit in zip(ended, logits, strict=True)]
         tokens = sum(min(text.remaining, steps) for text in self._seated)
-        self.last_chunk = Chunk(len(self._seated), outputs.shape[0], steps, tokens)
+        self.last_chunk = Chunk(len(self._seated), seats, steps, tokens)
+        self._states = states
         for text in self._seated:
             text.read += steps
         self._keep([index for index, text in enumerate(self._seated) if text.remaining > 0])
@@ -145,13 +176,20 @@ class ContinuousBatch(Generic[Key]):
             self._lstm(self._model.embed(token_ids).to(self._dtype), self._empty_states(seats))
 
     def _seat(self) -> None:
-        free = min(_SEATS[-1] - len(self._seated), len(self._waiting))
+        free = min(_SEATS[-1] - len(self._seated), self._waiting_texts)
         if free:
-            newcomers = [self._waiting.popleft() for _ in range(free)]
-            for text in newcomers:
-                text.seated_at = time.perf_counter()
-            self._seated += newcomers
             self._states = _append(self._states, self._empty_states(free))
+            self._waiting_texts -= free
+            self._seated += [self._next() for _ in range(free)]
+
+    def _next(self) -> _Text[Key]:
+        """Take the next text of the group whose turn it is."""
+        group, texts = self._waiting.popitem(last=False)
+        text = texts.popleft()
+        if texts:
+            self._waiting[group] = texts  # behind the others
+        text.seated_at = time.perf_counter()
+        return text
 
     def _choose_steps(self) -> int:
         """Read one text alone in one go; in company, as far as the shortest needs, so that it can leave."""
@@ -165,30 +203,51 @@ class ContinuousBatch(Generic[Key]):
         for row, text in zip(token_ids, self._seated, strict=False):
             part = text.token_ids[text.read : text.read + steps]
             row[: len(part)] = part
-        return torch.from_numpy(token_ids).to(self._model.device)  # (seats, K)
+        return _to_device(torch.from_numpy(token_ids), self._model.device)  # (seats, K)
 
-    def _run(self, token_ids: Tensor) -> Tensor:
-        missing = len(token_ids) - len(self._seated)
-        states = _append(self._states, self._empty_states(missing)) if missing else self._states
-        outputs: Tensor
-        outputs, self._states = self._lstm(self._model.embed(token_ids).to(self._dtype), states)
-        return outputs
+    def _run(self, token_ids: Tensor, states: _States) -> tuple[Tensor, _States]:
+        """Run (seats, K) token ids on from their states, in halves if the device has no memory for all at once."""
+        try:
+            outputs, after = self._lstm(self._model.embed(token_ids).to(self._dtype), states)  # (seats, K, H)
+        except torch.OutOfMemoryError:
+            if len(token_ids) == 1:
+                raise
+        else:
+            return outputs, after
+        # Not within the handler: what the exception refers to would stay in memory.
+        seats = next(seats for seats in _SEATS if 2 * seats >= len(token_ids))
+        _logger.warning("no memory for %d texts at once; running %d first", len(token_ids), seats)
+        first, after_first = self._run(token_ids[:seats], _seats_of(states, slice(seats)))
+        rest, after_rest = self._run(token_ids[seats:], _seats_of(states, slice(seats, None)))
+        return torch.cat((first, rest)), _append(after_first, after_rest)
 
     def _keep(self, seats: list[int]) -> None:
         if len(seats) != self._states[0].shape[1]:
-            self._states = (self._states[0][:, seats], self._states[1][:, seats])
+            self._states = _seats_of(self._states, seats)
         self._seated = [self._seated[index] for index in seats]
 
-    def _empty_states(self, seats: int) -> tuple[Tensor, Tensor]:
+    def _empty_states(self, seats: int) -> _States:
         config = self._model.config
         shape = (config.num_layers, seats, config.hidden_size)
         empty = torch.zeros(shape, dtype=self._dtype, device=self._model.device)
         return empty, empty
 
 
-def _append(states: tuple[Tensor, Tensor], more: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _append(states: _States, more: _States) -> _States:
     """Join (layers, B, H) states along the seats."""
+    if more[0].shape[1] == 0:
+        return states
     return torch.cat((states[0], more[0]), dim=1), torch.cat((states[1], more[1]), dim=1)
+
+
+def _seats_of(states: _States, seats: slice | list[int]) -> _States:
+    """Pick some seats of (layers, B, H) states."""
+    return states[0][:, seats].contiguous(), states[1][:, seats].contiguous()
+
+
+def _to_device(token_ids: Tensor, device: torch.device) -> Tensor:
+    """Copy to the device; to a GPU from pinned memory, so that nothing waits for the copy."""
+    return token_ids.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else token_ids
 
 
 def _finished(text: _Text[Key], logit: float, now: float) -> Finished[Key]:

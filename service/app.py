@@ -8,16 +8,22 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import problems, routes
+from service import admin, open_inference, problems, routes
+from service.access_log import AccessLog
 from service.body_limit import BodyLimit
+from service.exchange import Observer, Watch
+from service.hang_up import HangUp
 from service.inference import Inference
+from service.metrics import Metrics
+from service.security import Guard, KeyCheck
 from service.settings import Settings
 
 _DESCRIPTION = """\
 Sentiment of short texts, from a character-level LSTM that can show its memory.
 
 Label 1 is negative and label 0 is positive; the model's own output is P(negative), and every number below says whose
-probability it is. Errors are problem documents (RFC 9457), `application/problem+json`.
+probability it is. Errors are problem documents (RFC 9457), `application/problem+json`; under `/v2`, whose protocol
+has a form of its own, they are `{"error": "..."}`.
 """
 
 
@@ -28,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: By default those of the environment.
     """
     settings = settings or Settings()
+    guard, metrics = Guard(settings), Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -47,19 +54,33 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.include_router(routes.sentiment)
     app.include_router(routes.operations)
+    app.include_router(open_inference.probes)
+    app.include_router(open_inference.models)
+    if settings.admin_keys is not None:
+        app.include_router(admin.router)
+    app.state.metrics = metrics
+    app.add_middleware(HangUp)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if guard:
+        app.add_middleware(KeyCheck, guard=guard)
+    observers: list[Observer] = [metrics]
+    if settings.access_log:
+        observers.append(AccessLog(texts=settings.log_texts))
+    app.add_middleware(Watch, observers=observers, keep_bodies=settings.access_log and settings.log_texts)
     problems.install(app)
-    _document_problems(app)
+    _extend_document(app, guard)
     return app
 
 
-def _document_problems(app: FastAPI) -> None:
-    """Let the OpenAPI document say application/problem+json, for which FastAPI's `responses` have no word."""
+def _extend_document(app: FastAPI, guard: Guard) -> None:
+    """Let the OpenAPI document say application/problem+json, for which FastAPI has no word, and who needs a key."""
     document_of_fastapi = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _with_problem_media_type(document_of_fastapi())
+            if guard:
+                guard.describe(app.openapi_schema)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
@@ -68,11 +89,12 @@ def _document_problems(app: FastAPI) -> None:
 def _with_problem_media_type(document: dict[str, Any]) -> dict[str, Any]:
     responses = (
         response
-        for path in document["paths"].values()
-        for operation in path.values()
+        for path, operations in document["paths"].items()
+        if not problems.is_open_inference(path)
+        for operation in operations.values()
         for status, response in operation["responses"].items()
         if int(status) >= 400
     )
     for response in responses:
-        response["content"] = {problems.MEDIA_TYPE: response["content"].pop("application/json")}
+        response["content"] = {problems.MEDIA_TYPE: response["content"].popitem()[1]}
     return document

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLargeError
-from service.problems import problem_response, root_path_of
+from service.problems import error_response
 
 
 class BodyLimit:
@@ -25,7 +25,7 @@ class BodyLimit:
             return
         announced = _content_length(scope)
         if announced is not None and announced > self._max_bytes:
-            refusal = problem_response(BodyTooLargeError(self._max_bytes, announced), root_path_of(scope))
+            refusal = error_response(BodyTooLargeError(self._max_bytes, announced), scope)
             await refusal(scope, receive, send)
             return
         await self._app(scope, _counting(receive, self._max_bytes), send)

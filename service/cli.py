@@ -56,7 +56,9 @@ def _flag_name(setting: str) -> str:
 def _setting_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
     name = str(fault["loc"][0])
-    return f"{_flag_name(name)} or {ENV_PREFIX}{name.upper()}: {fault['msg']}, found {fault['input']!r}"
+    secret = name in Settings.model_fields and "SecretStr" in str(Settings.model_fields[name].annotation)
+    found = "" if secret else f", found {fault['input']!r}"
+    return f"{_flag_name(name)} or {ENV_PREFIX}{name.upper()}: {fault['msg']}{found}"
 
 
 def _refuse(message: str) -> NoReturn:

@@ -8,20 +8,27 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from charlstm.config import ArtifactConfig
 from charlstm.encoding import TextEncoder
 from charlstm.vocabulary import Vocabulary
-from service.errors import DeadlineError, EngineFailedError, EngineLostError, NotReadyError, OverloadedError
+from service.errors import (
+    DeadlineError,
+    EngineFailedError,
+    EngineLostError,
+    NotReadyError,
+    OverloadedError,
+    ServiceError,
+    StaleModelError,
+)
 from service.protocol import (
-    ANSWERS,
     Answer,
     Cancel,
     Frames,
@@ -35,13 +42,17 @@ from service.protocol import (
     Submit,
     Trace,
     Traced,
+    decode_answer,
     frame,
 )
 
 _logger = logging.getLogger(__name__)
 _A = TypeVar("_A", bound=Answer)
 _READ_SIZE = 1 << 20
-_RECONNECT_AFTER = 0.05  # seconds
+_MOST_UNSENT = 64 << 20  # bytes of questions that may wait for the engine to read them
+_RECONNECT_AFTER, _RECONNECT_AFTER_NONSENSE = 0.05, 1.0  # seconds
+_RETRY_AFTER = 1.0  # seconds, when the engine cannot say
+_GRACE = 0.5  # seconds past its deadline that an answer may take to say so
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,19 @@ class ServedModel:
     encoder: TextEncoder
     device: str
     precision: str
+
+
+class PackedTexts(NamedTuple):
+    """Texts as the protocol wants them: the token ids of all, one text after the other, and how many each has."""
+
+    token_ids: bytes
+    lengths: list[int]
+
+
+def pack(texts: Sequence[tuple[int, ...]]) -> PackedTexts:
+    """Pack the token ids of texts; it takes milliseconds for a hundred thousand."""
+    token_ids = np.fromiter(itertools.chain.from_iterable(texts), dtype="<i4")
+    return PackedTexts(token_ids.tobytes(), [len(text) for text in texts])
 
 
 class EngineConnection:
@@ -102,48 +126,59 @@ class EngineConnection:
             await self._loaded.wait()
         return self.model
 
-    async def submit(self, model: ServedModel, token_ids: list[tuple[int, ...]], deadline: float) -> Logits:
-        """Get the logits of texts, given as the model's token ids.
+    async def submit(self, version: str, texts: PackedTexts, deadline: float) -> Logits:
+        """Get the logits of texts.
+
+        Args:
+            version: Of the model whose token ids they are.
+            texts: At least one.
+            deadline: When the answer is no longer wanted, on the monotonic clock. An engine that has stopped does not
+                see the clock, so the question is given up here a little later.
 
         Raises:
             ServiceError: See `_ask`.
         """
-        packed = np.array([token_id for text in token_ids for token_id in text], dtype="<i4").tobytes()
-        lengths = [len(text) for text in token_ids]
-        return await self._ask(lambda number: Submit(number, model.version, packed, lengths, deadline), Logits)
+        token_ids, lengths = texts
+        return await self._ask(lambda number: Submit(number, version, token_ids, lengths, deadline), Logits, deadline)
 
-    async def trace(self, model: ServedModel, token_ids: tuple[int, ...], deadline: float) -> Traced:
-        """Get the trace of a text, given as the model's token ids.
+    async def trace(self, version: str, text: PackedTexts, deadline: float) -> Traced:
+        """Get the trace of one text, given as for `submit`.
 
         Raises:
             ServiceError: See `_ask`.
         """
-        packed = np.array(token_ids, dtype="<i4").tobytes()
-        return await self._ask(lambda number: Trace(number, model.version, packed, deadline), Traced)
+        return await self._ask(lambda number: Trace(number, version, text.token_ids, deadline), Traced, deadline)
 
     async def reload(self) -> Reloaded:
-        """Have the artifacts loaded again.
+        """Have the artifacts loaded again, however long it takes.
 
         Raises:
             ServiceError: See `_ask`.
         """
-        return await self._ask(Reload, Reloaded)
+        return await self._ask(Reload, Reloaded, deadline=None)
 
-    async def _ask(self, question: Callable[[int], Question], answer_type: type[_A]) -> _A:
+    async def _ask(self, question: Callable[[int], Question], answer_type: type[_A], deadline: float | None) -> _A:
         """Ask one question; if nobody waits for the answer any more, the engine is told so.
 
         Raises:
             NotReadyError: There is no engine at the moment.
             EngineLostError: The engine died before it answered.
-            OverloadedError, DeadlineError, EngineFailedError, StaleModelError: As the engine says.
+            OverloadedError: Too much waits already, before the engine or in it.
+            DeadlineError, EngineFailedError, StaleModelError: As the engine says, or it does not answer in time.
         """
-        if self._writer is None:
+        if self._writer is None or self.model is None:
             raise NotReadyError
+        if self._writer.transport.get_write_buffer_size() > _MOST_UNSENT:
+            raise OverloadedError(_RETRY_AFTER)
         number = next(self._ids)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._send(question(number))
         try:
-            answer = await future
+            self._send(question(number))
+            async with asyncio.timeout(None if deadline is None else deadline - time.monotonic() + _GRACE):
+                answer = await future
+        except TimeoutError:
+            self._send(Cancel(number))
+            raise DeadlineError from None
         except asyncio.CancelledError:
             self._send(Cancel(number))
             raise
@@ -168,20 +203,27 @@ class EngineConnection:
 
     async def _stay_connected(self) -> None:
         while True:
-            with contextlib.suppress(OSError):
-                reader, self._writer = await asyncio.open_unix_connection(self._path)
-                try:
-                    await self._listen(reader)
-                finally:
-                    self._writer.close()
-                    self._lose()
-            await asyncio.sleep(_RECONNECT_AFTER)
+            pause = _RECONNECT_AFTER
+            try:
+                await self._connect()
+            except OSError as error:  # there is no engine, or no longer
+                _logger.debug("no connection to the engine: %s", error)
+            except Exception:  # an engine that cannot be understood may still be replaced by one that can
+                _logger.exception("the connection to the engine is of no use")
+                pause = _RECONNECT_AFTER_NONSENSE
+            await asyncio.sleep(pause)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        frames = Frames()
-        while data := await reader.read(_READ_SIZE):
-            for payload in frames.feed(data):
-                self._take(ANSWERS.decode(payload))
+    async def _connect(self) -> None:
+        """Connect, and listen until the connection is lost."""
+        reader, self._writer = await asyncio.open_unix_connection(self._path, limit=_READ_SIZE)
+        try:
+            frames = Frames()
+            while data := await reader.read(_READ_SIZE):
+                for payload in frames.feed(data):
+                    self._take(decode_answer(payload))
+        finally:
+            self._writer.close()
+            self._lose()
 
     def _take(self, answer: Answer) -> None:
         match answer:
@@ -204,24 +246,19 @@ class EngineConnection:
                 future.set_exception(EngineLostError())
 
 
-def seconds_from_now(seconds: float) -> float:
-    """Return a deadline as the protocol has it."""
-    return time.monotonic() + seconds
-
-
 def _served_model(loaded: Loaded) -> ServedModel:
     config = ArtifactConfig.model_validate_json(loaded.config)
     encoder = TextEncoder(config.preprocessing, Vocabulary.from_json(loaded.vocabulary.decode()))
     return ServedModel(loaded.version, config, encoder, loaded.device, loaded.precision)
 
 
-def _error(rejected: Rejected) -> Exception:
+def _error(rejected: Rejected) -> ServiceError:
     match rejected.reason:
         case "overloaded":
             return OverloadedError(rejected.retry_after)
         case "expired":
             return DeadlineError()
         case "stale":
-            return NotReadyError()
+            return StaleModelError()
         case "failed":
             return EngineFailedError()

@@ -3,9 +3,11 @@
 An engine thread beside an event loop would share its interpreter lock and lose 40 % of its speed to it. So HTTP
 workers connect to this process through a Unix socket that the supervisor holds open, and it does one thing at a time:
 take in what has arrived, run a chunk, send what is finished.
+
+It ends when the lifeline does, a pipe whose other end only the supervisor holds: also one that was killed leaves no
+engine behind.
 """
 
-import contextlib
 import logging
 import os
 import selectors
@@ -25,15 +27,30 @@ from charlstm.batching import Precision
 from charlstm.errors import CharLSTMError, DeviceError
 from charlstm.predictor import find_device
 from service.engine import Engine, Limits, LoadedModel, Reply
-from service.protocol import QUESTIONS, Answer, EngineSettings, Frames, Loaded, Question, Reload, Reloaded, frame
+from service.protocol import (
+    Answer,
+    EngineSettings,
+    Frames,
+    Loaded,
+    ProtocolError,
+    Question,
+    Rejected,
+    Reload,
+    Reloaded,
+    Traced,
+    decode_question,
+    frame,
+)
 
 _logger = logging.getLogger(__name__)
 _READ_SIZE = 1 << 20
+_MOST_THREADS = 4
 _STATISTICS_EVERY = 0.2  # seconds
+_MOST_UNREAD = 256 << 20  # bytes of answers that may wait for a worker to read them
 
 
 def main() -> None:
-    """Load, serve workers until the supervisor ends or says so; exit code 2 and one line if the model is unusable."""
+    """Load, and serve workers until the supervisor ends; exit code 2 and one line if there is no usable model."""
     settings = msgspec.json.decode(sys.argv[1], type=EngineSettings)
     logging.basicConfig(
         stream=sys.stdout,
@@ -41,17 +58,17 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(settings.threads or threads_for(len(os.sched_getaffinity(0))))
     try:
         loader = Loader(settings)
         model = loader.load()
     except CharLSTMError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the supervisor reads it
         sys.exit(2)
+    # From here on there may be requests to answer; service managers, too, signal the whole group.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     engine = Engine(model, Limits(settings.max_waiting_texts, settings.max_waiting_tokens))
-    with contextlib.suppress(KeyboardInterrupt):
-        EngineServer(engine, loader, settings).serve()
+    EngineServer(engine, loader, settings).serve()
 
 
 class Loader:
@@ -87,6 +104,11 @@ class Loader:
         )
 
 
+def threads_for(cores: int) -> int:
+    """Leave one core to HTTP, and do not spread the small products of this network over more than four."""
+    return max(1, min(cores - 1, _MOST_THREADS))
+
+
 def choose_precision(asked: str, device: torch.device) -> Precision:
     """Turn `auto` into what the device does fast, and refuse what it cannot do.
 
@@ -107,29 +129,43 @@ class _Worker:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self.frames = Frames()
-        self.outgoing = bytearray()
+        self._frames = Frames()
+        self._outgoing = bytearray()
 
-    def read(self) -> list[Question] | None:
-        """Return the questions that are complete, or None if the worker is gone."""
+    @property
+    def blocked(self) -> bool:
+        """Whether there is more for the worker than it has read."""
+        return bool(self._outgoing)
+
+    def read(self) -> list[Question]:
+        """Return the questions that are complete.
+
+        Raises:
+            OSError: The worker is gone.
+            ProtocolError: It says what is no question.
+        """
         try:
             data = self.connection.recv(_READ_SIZE)
         except BlockingIOError:
             return []
-        except OSError:
-            return None
-        return [QUESTIONS.decode(payload) for payload in self.frames.feed(data)] if data else None
+        if not data:
+            raise ConnectionResetError
+        return [decode_question(payload) for payload in self._frames.feed(data)]
 
-    def write(self) -> bool:
-        """Send what fits; return whether the worker is still there."""
+    def write(self, data: bytes = b"") -> None:
+        """Send this behind what is waiting already, or as much of it as fits.
+
+        Raises:
+            OSError: The worker is gone, or has stopped reading.
+        """
+        if len(self._outgoing) > _MOST_UNREAD:
+            raise TimeoutError(f"more than {_MOST_UNREAD} bytes of answers were not read")
+        self._outgoing += data
         try:
-            while self.outgoing:
-                del self.outgoing[: self.connection.send(self.outgoing)]
+            while self._outgoing:
+                del self._outgoing[: self.connection.send(self._outgoing)]
         except BlockingIOError:
             pass
-        except OSError:
-            return False
-        return True
 
 
 class EngineServer:
@@ -138,7 +174,7 @@ class EngineServer:
     Args:
         engine: Does the work.
         loader: Loads new models.
-        settings: Where the descriptors are from.
+        settings: Where the descriptors are from. They belong to the server from here on.
     """
 
     def __init__(self, engine: Engine, loader: Loader, settings: EngineSettings) -> None:
@@ -148,22 +184,30 @@ class EngineServer:
         self._numbers = 0
         self._loading: _Loading | None = None
         self._next_statistics = 0.0
+        self._worked = False  # since the last statistics
         self._selector = selectors.DefaultSelector()
         self._listener = socket.socket(fileno=settings.listener)
         self._listener.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
         self._selector.register(self._listener, selectors.EVENT_READ, "listener")
-        self._selector.register(settings.lifeline, selectors.EVENT_READ, "lifeline")
+        self._lifeline = settings.lifeline
+        self._selector.register(self._lifeline, selectors.EVENT_READ, "lifeline")
         self._wake_reader, self._wake_writer = os.pipe()
         self._selector.register(self._wake_reader, selectors.EVENT_READ, "loaded")
 
     def serve(self) -> None:
-        """Run until the supervisor is gone."""
-        while self._turn():
-            pass
+        """Run until the supervisor is gone.
+
+        Raises:
+            RuntimeError: The device is no good any more.
+        """
+        try:
+            while self._turn():
+                pass
+        finally:
+            self._close()
 
     def _turn(self) -> bool:
-        waiting = 0 if self._engine.busy else None
-        for key, mask in self._selector.select(waiting):
+        for key, mask in self._selector.select(self._patience()):
             match key.data:
                 case "lifeline":
                     return False
@@ -173,32 +217,49 @@ class EngineServer:
                     self._finish_loading()
                 case number:
                     self._serve_worker(number, mask)
-        self._send(self._engine.work())
+        if self._engine.busy:
+            self._worked = True
+            self._send(self._engine.work())
         self._publish()
         return True
 
+    def _patience(self) -> float | None:
+        """Return how long a turn may wait for something to happen: until it does, if there is nothing to tell."""
+        if self._engine.busy:
+            return 0.0
+        return max(0.0, self._next_statistics - time.monotonic()) if self._worked else None
+
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             connection, _ = self._listener.accept()
-            connection.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
-            self._numbers += 1
-            self._workers[self._numbers] = _Worker(connection)
-            self._selector.register(connection, selectors.EVENT_READ, self._numbers)
-            self._answer(self._numbers, self._loader.describe(self._engine.model.artifacts))
+        except OSError as error:  # it is gone again, or there are no descriptors left
+            _logger.warning("a worker could not connect: %s", error)
+            return
+        connection.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
+        self._numbers += 1
+        self._workers[self._numbers] = _Worker(connection)
+        self._selector.register(connection, selectors.EVENT_READ, self._numbers)
+        self._answer(self._numbers, self._loader.describe(self._engine.model.artifacts))
+        self._answer(self._numbers, self._engine.statistics())
 
     def _serve_worker(self, number: int, mask: int) -> None:
-        worker = self._workers[number]
-        questions = worker.read() if mask & selectors.EVENT_READ else []
-        if questions is None:
-            self._disconnect(number)
-            return
-        for question in questions:
-            if isinstance(question, Reload):
-                self._start_loading(number, question.id)
-            else:
-                self._send(self._engine.ask(number, question))
-        if mask & selectors.EVENT_WRITE:
-            self._flush(number)
+        if (worker := self._workers.get(number)) is None:
+            return  # disconnected earlier in this turn
+        try:
+            if mask & selectors.EVENT_WRITE:
+                self._write(number, worker)
+            for question in worker.read() if mask & selectors.EVENT_READ else ():
+                if number in self._workers:  # it may have been found gone at the answer to the last one
+                    self._ask(number, question)
+        except (OSError, ProtocolError) as error:
+            self._disconnect(number, error)
+
+    def _ask(self, number: int, question: Question) -> None:
+        if isinstance(question, Reload):
+            self._start_loading(number, question.id)
+        else:
+            self._worked = True
+            self._send(self._engine.ask(number, question))
 
     def _send(self, replies: Iterable[Reply]) -> None:
         for worker, answer in replies:
@@ -207,32 +268,46 @@ class EngineServer:
     def _answer(self, number: int, answer: Answer) -> None:
         if (worker := self._workers.get(number)) is None:
             return
-        blocked = bool(worker.outgoing)
-        worker.outgoing += frame(answer)
-        if not blocked:
-            self._flush(number)
+        try:
+            data = frame(answer)
+        except ProtocolError as error:
+            if not isinstance(answer, Traced):
+                raise
+            _logger.error("a trace cannot be sent: %s", error)  # noqa: TRY400 - there is nothing to trace back to
+            data = frame(Rejected(answer.id, "failed"))
+        try:
+            self._write(number, worker, data)
+        except OSError as error:
+            self._disconnect(number, error)
 
-    def _flush(self, number: int) -> None:
-        worker = self._workers[number]
-        if not worker.write():
-            self._disconnect(number)
+    def _write(self, number: int, worker: _Worker, data: bytes = b"") -> None:
+        blocked = worker.blocked
+        worker.write(data)
+        if worker.blocked != blocked:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.blocked else 0)
+            self._selector.modify(worker.connection, events, number)
+
+    def _disconnect(self, number: int, reason: Exception) -> None:
+        if (worker := self._workers.pop(number, None)) is None:
             return
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.outgoing else 0)
-        self._selector.modify(worker.connection, events, number)
-
-    def _disconnect(self, number: int) -> None:
-        worker = self._workers.pop(number)
+        if not isinstance(reason, ConnectionError):  # that is how workers end
+            _logger.error("a worker is disconnected: %s", reason)
         self._selector.unregister(worker.connection)
         worker.connection.close()
         self._engine.forget(number)
+        self._worked = True
 
     def _publish(self) -> None:
+        """Send statistics now and then while there is work, and once when it has ended."""
         now = time.monotonic()
-        if now >= self._next_statistics:
+        if self._worked and now >= self._next_statistics:
             self._next_statistics = now + _STATISTICS_EVERY
-            statistics = self._engine.statistics()
-            for number in list(self._workers):
-                self._answer(number, statistics)
+            self._worked = False
+            self._broadcast(self._engine.statistics())
+
+    def _broadcast(self, answer: Answer) -> None:
+        for number in list(self._workers):
+            self._answer(number, answer)
 
     def _start_loading(self, worker: int, question: int) -> None:
         if self._loading is not None:
@@ -251,11 +326,19 @@ class EngineServer:
             self._engine.replace(done.model)
             loaded = self._loader.describe(done.model.artifacts)
             _logger.info("now serving version %s", loaded.version)
-            for number in list(self._workers):
-                self._answer(number, loaded)
+            self._broadcast(loaded)
         else:
             _logger.error("the new model is not used: %s", done.error)
         self._answer(done.worker, Reloaded(done.question, self._engine.model.artifacts.version, done.error))
+
+    def _close(self) -> None:
+        self._selector.close()
+        for connection in (self._listener, *(worker.connection for worker in self._workers.values())):
+            connection.close()
+        os.close(self._lifeline)
+        if self._loading is None:  # or else it will write to this pipe
+            os.close(self._wake_reader)
+            os.close(self._wake_writer)
 
 
 class _Loading(threading.Thread):
@@ -272,8 +355,11 @@ class _Loading(threading.Thread):
         """Load, and wake the engine's turn."""
         try:
             self.model = self._loader.load()
-        except (CharLSTMError, RuntimeError) as error:
+        except CharLSTMError as error:
             self.error = str(error)
+        except Exception:  # whatever it is: the model that serves is not concerned, and who asked must hear of it
+            _logger.exception("a new model could not be loaded")
+            self.error = "loading failed; the engine's log says how"
         os.write(self._wake, b"!")
 
 

@@ -3,13 +3,19 @@
 ServiceError
 ├── StartupError            the service cannot start: a setting, the port
 ├── NotReadyError           the model is not loaded yet, or the service is closing
+│   └── StaleModelError     the model was exchanged while the question was on its way
 ├── EngineLostError         the engine died while it had the question
 ├── EngineFailedError       the engine failed at the question
 ├── OverloadedError         too much waits already
 ├── DeadlineError           the request was not answered in time
 ├── UnreadableTextsError    texts that the model cannot read, each by the field it stands in
 ├── TooManyTextsError       a batch of more texts than the service takes
-└── MediaTypeError          a body that does not claim to be JSON
+├── MediaTypeError          a body that does not claim to be JSON
+├── UnauthorizedError       no key, or none that is known
+├── ReloadRefusedError      the artifacts folder holds nothing sound; the old model serves on
+├── ContentEncodingError    a compressed body that the service cannot unpack
+├── InferenceRequestError   a request that says something else than the Open Inference Protocol wants
+└── UnknownModelError       a model, or a version of it, that is not served
 
 BodyTooLargeError           a body of more bytes than the service takes; an HTTPException, the one kind of error that
                             FastAPI lets through while it reads a body
@@ -18,7 +24,7 @@ CharacterLimitError         a text longer than the service takes, whatever the m
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from starlette.exceptions import HTTPException
 
@@ -35,6 +41,10 @@ class StartupError(ServiceError):
 
 class NotReadyError(ServiceError):
     """There is no model to ask: it is not loaded yet, or the service is closing."""
+
+
+class StaleModelError(NotReadyError):
+    """The model was exchanged while the question was on its way; asked again, it meets the new one."""
 
 
 class EngineLostError(ServiceError):
@@ -77,10 +87,11 @@ class UnreadableTextsError(ServiceError):
 
 
 class TooManyTextsError(ServiceError):
-    """A batch of more texts than the service takes."""
+    """A batch of more texts than the service takes, in the field or tensor of this name."""
 
-    def __init__(self, limit: int, found: int) -> None:
+    def __init__(self, limit: int, found: int, field: str = "texts") -> None:
         super().__init__(f"must hold at most {limit} texts, found {found}")
+        self.field = field
         self.limit = limit
         self.found = found
 
@@ -88,8 +99,65 @@ class TooManyTextsError(ServiceError):
 class MediaTypeError(ServiceError):
     """A body that does not claim to be JSON."""
 
+    field: Final = "Content-Type"
+
     def __init__(self) -> None:
         super().__init__("must be application/json")
+
+
+class UnauthorizedError(ServiceError):
+    """A request without a key, or with none that the service knows."""
+
+    # What the body holds is not read, so this connection ends here.
+    headers: Final = {"WWW-Authenticate": 'Bearer realm="charlstm"', "Connection": "close"}
+
+
+class ReloadRefusedError(ServiceError):
+    """What is in the artifacts folder now is not sound, so the model of before serves on.
+
+    Args:
+        field: The name of the file at fault, without its folder.
+        reason: What was expected of it and what was found.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+class ContentEncodingError(ServiceError):
+    """A body compressed in a way that the service cannot unpack."""
+
+    field: Final = "Content-Encoding"
+
+    def __init__(self) -> None:
+        super().__init__("must be gzip, deflate or absent")
+
+
+class InferenceRequestError(ServiceError):
+    """A request that says something else than the Open Inference Protocol wants.
+
+    Args:
+        field: Which part of it, such as `tensor text`.
+        reason: What is expected of it and what was found; never a text.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+class UnknownModelError(ServiceError):
+    """A model, or a version of it, that is not served.
+
+    Args:
+        name, version: What is served.
+    """
+
+    field: Final = "model"
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(f"must be {name}, and its version {version} or left out")
 
 
 class BodyTooLargeError(HTTPException):

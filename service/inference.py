@@ -18,10 +18,17 @@ import numpy as np
 
 from charlstm.encoding import EncodedText
 from charlstm.errors import TextError
-from charlstm.trace import GateTrace, LayerTrace, Prediction
+from charlstm.trace import SIGNALS, GateTrace, LayerTrace, Prediction
 from charlstm.vocabulary import PADDING_ID
-from service.connection import EngineConnection, ServedModel
-from service.errors import CharacterLimitError, NotReadyError, TextFault, TooManyTextsError, UnreadableTextsError
+from service.connection import EngineConnection, PackedTexts, ServedModel, pack
+from service.errors import (
+    CharacterLimitError,
+    NotReadyError,
+    StaleModelError,
+    TextFault,
+    TooManyTextsError,
+    UnreadableTextsError,
+)
 from service.protocol import Reloaded, Statistics, Traced
 from service.settings import Settings
 from service.supervisor import Supervisor
@@ -134,12 +141,10 @@ class Inference:
         """
         if len(texts) > self._settings.max_texts:
             raise TooManyTextsError(self._settings.max_texts, len(texts))
-        model = self.model
-        encoded = await self._encode(model, texts, truncate=truncate)
-        padded = [_padded(model, text) for text in encoded]
-        answer = await self._connection.submit(model, padded, self._deadline())
-        predictions = [_prediction(model, text, logit) for text, logit in zip(encoded, answer.logits, strict=True)]
-        return Judged(model, predictions, answer.waited, answer.took)
+        deadline = self._deadline()
+        with contextlib.suppress(StaleModelError):
+            return await self._judge(texts, deadline, truncate=truncate)
+        return await self._judge(texts, deadline, truncate=truncate)
 
     async def trace(self, field: str, text: str, *, truncate: bool) -> TracedText:
         """Judge one text, which stands in this field, and show its memory.
@@ -148,13 +153,10 @@ class Inference:
             UnreadableTextsError: The model cannot read it.
             ServiceError: As for `judge`.
         """
-        model = self.model
-        (encoded,) = await self._encode(model, {field: text}, truncate=truncate)
-        token_ids = _padded(model, encoded)
-        answer = await self._connection.trace(model, token_ids, self._deadline())
-        trace = _gate_trace(model, encoded, token_ids, answer)
-        prediction = _prediction(model, encoded, float(np.frombuffer(answer.logits, np.float32)[-1]))
-        return TracedText(model, prediction, trace, answer.waited, answer.took)
+        deadline = self._deadline()
+        with contextlib.suppress(StaleModelError):
+            return await self._trace(field, text, deadline, truncate=truncate)
+        return await self._trace(field, text, deadline, truncate=truncate)
 
     async def reload(self) -> Reloaded:
         """Load the artifacts folder again; the old model serves on if the new one is not sound.
@@ -164,10 +166,30 @@ class Inference:
         """
         return await self._connection.reload()
 
+    async def _judge(self, texts: Mapping[str, str], deadline: float, *, truncate: bool) -> Judged:
+        model = self.model
+        encoded, packed = await self._encode(model, texts, truncate=truncate)
+        answer = await self._connection.submit(model.version, packed, deadline)
+        predictions = [
+            _prediction(text, _sigmoid(logit / model.config.calibration.temperature))
+            for text, logit in zip(encoded, answer.logits, strict=True)
+        ]
+        return Judged(model, predictions, answer.waited, answer.took)
+
+    async def _trace(self, field: str, text: str, deadline: float, *, truncate: bool) -> TracedText:
+        model = self.model
+        (encoded,), packed = await self._encode(model, {field: text}, truncate=truncate)
+        answer = await self._connection.trace(model.version, packed, deadline)
+        trace = _gate_trace(model, encoded, answer)
+        prediction = _prediction(encoded, float(trace.probability_so_far[-1]))
+        return TracedText(model, prediction, trace, answer.waited, answer.took)
+
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.deadline_seconds
 
-    async def _encode(self, model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> list[EncodedText]:
+    async def _encode(
+        self, model: ServedModel, texts: Mapping[str, str], *, truncate: bool
+    ) -> tuple[list[EncodedText], PackedTexts]:
         self._check_sizes(texts)
         if sum(map(len, texts.values())) <= _MOST_CHARACTERS_AT_ONCE:
             return _encode(model, texts, truncate=truncate)
@@ -183,19 +205,19 @@ class Inference:
     async def _load(self) -> None:
         """Wait for the model, or for the news that there will be none."""
         loaded = asyncio.create_task(self._connection.until_loaded())
-        if self.supervisor is None:
+        try:
+            if self.supervisor is not None:
+                await asyncio.wait([loaded, self.supervisor.running], return_when=asyncio.FIRST_COMPLETED)
+                if self.supervisor.running.done():
+                    self.supervisor.running.result()
             model = await loaded
-        else:
-            await asyncio.wait([loaded, self.supervisor.running], return_when=asyncio.FIRST_COMPLETED)
-            if not loaded.done():
-                loaded.cancel()
-                self.supervisor.running.result()
-            model = await loaded
+        finally:
+            loaded.cancel()
         name = model.config.name
         _logger.info("ready: model %s, version %s, on %s in %s", name, model.version, model.device, model.precision)
 
 
-def _encode(model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> list[EncodedText]:
+def _encode(model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> tuple[list[EncodedText], PackedTexts]:
     encoded: list[EncodedText] = []
     faults: list[TextFault] = []
     for field, text in texts.items():
@@ -205,7 +227,7 @@ def _encode(model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> 
             faults.append(TextFault(field, error))
     if faults:
         raise UnreadableTextsError(faults)
-    return encoded
+    return encoded, pack([_padded(model, text) for text in encoded])
 
 
 def _padded(model: ServedModel, text: EncodedText) -> tuple[int, ...]:
@@ -213,27 +235,26 @@ def _padded(model: ServedModel, text: EncodedText) -> tuple[int, ...]:
     return text.token_ids if pad_to is None else text.token_ids + (PADDING_ID,) * (pad_to - len(text.token_ids))
 
 
-def _prediction(model: ServedModel, text: EncodedText, logit: float) -> Prediction:
-    probability = _sigmoid(logit / model.config.calibration.temperature)
-    return Prediction(probability, text.characters, text.unknown, text.truncated)
+def _prediction(text: EncodedText, probability_negative: float) -> Prediction:
+    return Prediction(probability_negative, text.characters, text.unknown, text.truncated)
 
 
 def _sigmoid(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
 
 
-def _gate_trace(model: ServedModel, text: EncodedText, token_ids: tuple[int, ...], answer: Traced) -> GateTrace:
-    logits = np.frombuffer(answer.logits, np.float32)
-    signals = np.frombuffer(answer.signals, np.float32).reshape(
-        answer.layers, len(LayerTrace._fields), len(token_ids), answer.hidden_size
-    )
+def _gate_trace(model: ServedModel, text: EncodedText, answer: Traced) -> GateTrace:
+    token_ids = _padded(model, text)
+    logits = np.frombuffer(answer.logits, np.float32)  # (T,)
+    shape = (answer.layers, len(SIGNALS), len(token_ids), answer.hidden_size)
+    signals = np.frombuffer(answer.signals, np.float32).reshape(shape)
     scaled = logits / np.float32(model.config.calibration.temperature)
     return GateTrace(
         tokens=tuple(model.encoder.vocabulary.decode(token_ids)),
         token_ids=token_ids,
         offsets=text.offsets + (None,) * (len(token_ids) - len(text.offsets)),
         layers=tuple(LayerTrace(*layer) for layer in signals),
-        probability_so_far=np.exp(-np.logaddexp(np.float32(0), -scaled)),
+        probability_so_far=np.exp(-np.logaddexp(np.float32(0), -scaled)),  # the sigmoid, which cannot overflow so
     )
 
 

@@ -1,4 +1,4 @@
-"""Every error as a problem document (RFC 9457): one table says which error gets which status.
+"""Every error as a problem document (RFC 9457), or as the sentence that /v2 wants: one table says which status it gets.
 
 A body that is not JSON is a 400; JSON that says something else than the route wants is a 422; anything over a limit
 is a 413. No answer repeats a text: a problem names the field, the limit and what was found.
@@ -18,18 +18,26 @@ from charlstm.errors import EmptyTextError, InvalidCharacterError, TextError, Te
 from service.errors import (
     BodyTooLargeError,
     CharacterLimitError,
+    ContentEncodingError,
     DeadlineError,
     EngineFailedError,
     EngineLostError,
+    InferenceRequestError,
     MediaTypeError,
     NotReadyError,
     OverloadedError,
+    ReloadRefusedError,
     TooManyTextsError,
+    UnauthorizedError,
+    UnknownModelError,
     UnreadableTextsError,
 )
+from service.open_inference_schemas import InferenceError
 from service.schemas import FieldError, Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
+PROBLEM_OF_SCOPE: Final = "charlstm.problem"
+"""Where a request's scope names the kind of problem that it was answered with."""
 
 _MOST_ERRORS = 16  # a body can hold thousands of mistakes, an answer need not list them all
 _LONGEST_NAME = 40  # of a field that only the sender knows
@@ -61,6 +69,10 @@ _TOO_LONG = Kind(
     "Text too long",
     "A text is over the model's limit, which `truncate` lets it be cut to, or over the service's, which nothing does.",
 )
+_MEDIA_TYPE = Kind(
+    "unsupported-media-type", 415, "Unsupported media type", "The Content-Type of the body is not application/json."
+)
+_NOT_FOUND = Kind("not-found", 404, "Not found", "Nothing is served at this path.")
 _INVALID = Kind(
     "invalid-request", 422, "Invalid request", "The body is JSON, but not of the fields and types that the route reads."
 )
@@ -75,8 +87,18 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     CharacterLimitError: _TOO_LONG,
     TooManyTextsError: Kind("too-many-texts", 413, "Too many texts", "A batch holds more texts than are taken."),
     BodyTooLargeError: Kind("body-too-large", 413, "Body too large", "The body holds more bytes than are taken."),
-    MediaTypeError: Kind(
-        "unsupported-media-type", 415, "Unsupported media type", "The Content-Type of the body is not application/json."
+    MediaTypeError: _MEDIA_TYPE,
+    ContentEncodingError: _MEDIA_TYPE,
+    InferenceRequestError: _MALFORMED,
+    UnknownModelError: _NOT_FOUND,
+    UnauthorizedError: Kind(
+        "unauthorized",
+        401,
+        "Unauthorized",
+        "The request needs a key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`; it had none that is known.",
+    ),
+    ReloadRefusedError: Kind(
+        "reload-refused", 409, "Reload refused", "The artifacts are not sound now; the model of before serves on."
     ),
     RequestValidationError: _INVALID,
     NotReadyError: Kind(
@@ -92,7 +114,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
 }
 _KINDS_BY_STATUS = {
     400: _MALFORMED,  # FastAPI's word for a body that it cannot decode
-    404: Kind("not-found", 404, "Not found", "Nothing is served at this path."),
+    404: _NOT_FOUND,
     405: Kind("method-not-allowed", 405, "Method not allowed", "The path is served, but not to this method."),
 }
 KINDS_BY_NAME: Final = {kind.name: kind for kind in (*KINDS.values(), *_KINDS_BY_STATUS.values())}
@@ -120,8 +142,29 @@ def problem_response(error: Exception, root_path: str = "") -> Response:
         detail=_detail(kind, errors),
         errors=errors or None,
     )
-    headers = {**kind.headers, **(getattr(error, "headers", None) or {})}
-    return Response(problem.model_dump_json(exclude_none=True), kind.status, headers, MEDIA_TYPE)
+    return Response(problem.model_dump_json(exclude_none=True), kind.status, _headers(kind, error), MEDIA_TYPE)
+
+
+def error_response(error: Exception, scope: Scope) -> Response:
+    """Answer a request with what went wrong: a problem document, but under /v2 what that protocol knows."""
+    scope[PROBLEM_OF_SCOPE] = kind_of(error).name
+    root_path = root_path_of(scope)
+    if is_open_inference(scope["path"].removeprefix(root_path)):
+        return _open_inference_response(error)
+    return problem_response(error, root_path)
+
+
+def is_open_inference(path: str) -> bool:
+    """Tell whether a path of the service is the Open Inference Protocol's."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def _open_inference_response(error: Exception) -> Response:
+    """Say it as the Open Inference Protocol does: in one sentence, and with 400 for whatever a request gets wrong."""
+    kind = kind_of(error)
+    status = 400 if kind.status == 422 else kind.status
+    body = InferenceError(error=_detail(kind, _field_errors(error)))
+    return Response(body.model_dump_json(), status, _headers(kind, error), "application/json")
 
 
 def type_of(kind: Kind, root_path: str = "") -> str:
@@ -155,8 +198,12 @@ def _kind_of_status(status: int) -> Kind:
     return _KINDS_BY_STATUS.get(status) or Kind("", status, phrase, phrase)
 
 
+def _headers(kind: Kind, error: Exception) -> dict[str, str]:
+    return {**kind.headers, **(getattr(error, "headers", None) or {})}
+
+
 async def _answer(request: Request, error: Exception) -> Response:
-    return problem_response(error, root_path_of(request.scope))
+    return error_response(error, request.scope)
 
 
 def _detail(kind: Kind, errors: Sequence[FieldError]) -> str:
@@ -171,11 +218,17 @@ def _field_errors(error: Exception) -> list[FieldError]:
         case UnreadableTextsError():
             return [_of_text(fault.field, fault.reason) for fault in error.faults[:_MOST_ERRORS]]
         case TooManyTextsError():
-            return [FieldError(field="texts", message=str(error), limit=error.limit, found=error.found)]
+            return [FieldError(field=error.field, message=str(error), limit=error.limit, found=error.found)]
         case BodyTooLargeError():
             return [_of_body_size(error)]
-        case MediaTypeError():
-            return [FieldError(field="Content-Type", message=str(error))]
+        case (
+            MediaTypeError()
+            | ContentEncodingError()
+            | InferenceRequestError()
+            | ReloadRefusedError()
+            | UnknownModelError()
+        ):
+            return [FieldError(field=error.field, message=str(error))]
         case RequestValidationError():
             fault = _json_fault(error)
             return [_of_json(fault)] if fault else [_of_validation(found) for found in error.errors()[:_MOST_ERRORS]]

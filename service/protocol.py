@@ -2,16 +2,21 @@
 
 Each message is a frame: its length as four bytes, then MessagePack. Workers send texts as token ids, because they have
 the vocabulary and know no torch; the engine answers in numbers. Every question carries an id of the worker's own
-choosing, and gets exactly one answer with that id, unless it is cancelled.
+choosing, and gets exactly one answer with that id, unless it is cancelled. Whoever breaks the protocol is disconnected.
 """
 
 import struct
-from collections.abc import Iterator
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+LARGEST_FRAME: Final = 1 << 30  # bytes of one message; the trace of a book takes less
+
 _LENGTH = struct.Struct(">I")
+
+
+class ProtocolError(Exception):
+    """The other side says something that cannot be meant: it is of another version, or broken."""
 
 
 class EngineSettings(msgspec.Struct, frozen=True):
@@ -64,7 +69,7 @@ class Trace(msgspec.Struct, tag=True, frozen=True):
 
 
 class Cancel(msgspec.Struct, tag=True, frozen=True):
-    """Nobody waits for the answer to this question any more; there will be none."""
+    """Nobody waits for the answer to this question any more; there will be none, if it is not on its way already."""
 
     id: int
 
@@ -148,7 +153,7 @@ class Statistics(msgspec.Struct, tag=True, frozen=True):
     """How the engine is doing; sent to every worker a few times a second while there is something to tell.
 
     Attributes:
-        waiting_texts, waiting_tokens: Texts accepted and not answered, and the tokens still to be read of them.
+        waiting_texts, waiting_tokens: Texts accepted and not answered, and how many tokens they have.
         seated_texts: Texts in the running batch.
         chunks, chunk_texts, chunk_seats, chunk_steps, tokens, capacity: Since the engine started: chunks run, and the
             sums over them of texts, of seats, of steps, of tokens read, and of seats times steps.
@@ -169,37 +174,74 @@ Question = Submit | Trace | Cancel | Reload
 Answer = Loaded | Logits | Traced | Rejected | Reloaded | Statistics
 
 _ENCODER = msgspec.msgpack.Encoder()
+_QUESTIONS: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
+_ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 def frame(message: Question | Answer) -> bytes:
-    """Write one message."""
+    """Write one message.
+
+    Raises:
+        ProtocolError: It is too large.
+    """
     payload = _ENCODER.encode(message)
+    if len(payload) > LARGEST_FRAME:
+        raise ProtocolError(f"a message must be at most {LARGEST_FRAME} bytes long, found {len(payload)}")
     return _LENGTH.pack(len(payload)) + payload
+
+
+def decode_question(payload: bytes) -> Question:
+    """Read what a worker says.
+
+    Raises:
+        ProtocolError: It is no question.
+    """
+    try:
+        return _QUESTIONS.decode(payload)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"expected a question, found something else: {error}") from error
+
+
+def decode_answer(payload: bytes) -> Answer:
+    """Read what the engine says.
+
+    Raises:
+        ProtocolError: It is no answer.
+    """
+    try:
+        return _ANSWERS.decode(payload)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"expected an answer, found something else: {error}") from error
 
 
 class Frames:
     """Puts messages together again from whatever pieces they arrive in.
 
     Args:
-        decoder: Of `Question` or `Answer`.
+        largest: Of the payloads, in bytes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int = LARGEST_FRAME) -> None:
+        self._largest = largest
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take what has arrived; give the payload of each message that is complete."""
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take what has arrived; return the payload of each message that is complete.
+
+        Raises:
+            ProtocolError: A message announces itself as too large.
+        """
         self._buffer += data
+        payloads: list[bytes] = []
         start = 0
         while len(self._buffer) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer, start)
+            if length > self._largest:
+                raise ProtocolError(f"a message must be at most {self._largest} bytes long, found {length}")
             end = start + _LENGTH.size + length
             if len(self._buffer) < end:
                 break
-            yield bytes(self._buffer[start + _LENGTH.size : end])
+            payloads.append(bytes(self._buffer[start + _LENGTH.size : end]))
             start = end
         del self._buffer[:start]
-
-
-QUESTIONS: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
-ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+        return payloads

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
 from service import answers
 from service.errors import MediaTypeError, NotReadyError
 from service.inference import Inference, Judged, TracedText
+from service.metrics import Metrics
 from service.problems import KINDS_BY_NAME, root_path_of, type_of
 from service.schemas import (
     BatchRequest,
@@ -27,7 +29,7 @@ from service.schemas import (
 )
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Document which problems a route answers with."""
     titles: Mapping[int, str] = {
         status: " / ".join(kind.title for kind in KINDS_BY_NAME.values() if kind.status == status)
@@ -52,9 +54,11 @@ async def _json_only(request: Request) -> None:
 Model = Annotated[Inference, Depends(_inference)]
 
 sentiment = APIRouter(
-    tags=["sentiment"], dependencies=[Depends(_json_only)], responses=_problems(400, 413, 415, 422, 429, 500, 503, 504)
+    tags=["sentiment"],
+    dependencies=[Depends(_json_only)],
+    responses=problem_answers(400, 413, 415, 422, 429, 500, 503, 504),
 )
-operations = APIRouter(tags=["operations"], responses=_problems(500))
+operations = APIRouter(tags=["operations"], responses=problem_answers(500))
 
 
 @sentiment.post("/predict", operation_id="predict", summary="Judge one text", response_model=PredictResponse)
@@ -92,10 +96,16 @@ def _answer(judged: Judged, answer: BaseModel) -> Response:
     return _json(document, judged, time.perf_counter() - started)
 
 
-def _json(document: bytes, found: Judged | TracedText, serialization: float) -> Response:
+def server_timing(found: Judged | TracedText, serialization: float) -> str:
+    """Write the header that says where an answer's time went; `serialization` is in seconds."""
     stages = {"queue": found.waited, "inference": found.took, "serialization": serialization}
-    timing = ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in stages.items())
-    return Response(document, media_type="application/json", headers={"Server-Timing": timing})
+    return ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in stages.items())
+
+
+def _json(document: bytes, found: Judged | TracedText, serialization: float) -> Response:
+    return Response(
+        document, media_type="application/json", headers={"Server-Timing": server_timing(found, serialization)}
+    )
 
 
 @operations.get("/livez", operation_id="livez", summary="Is the process alive?")
@@ -104,7 +114,7 @@ async def livez() -> Health:
     return Health(status="live")
 
 
-@operations.get("/readyz", operation_id="readyz", summary="Is the model ready?", responses=_problems(503))
+@operations.get("/readyz", operation_id="readyz", summary="Is the model ready?", responses=problem_answers(503))
 async def readyz(model: Model) -> Health:
     """Answer 200 once the model is loaded and until the service closes, 503 otherwise."""
     if not model.ready:
@@ -112,10 +122,18 @@ async def readyz(model: Model) -> Health:
     return Health(status="ready")
 
 
-@operations.get("/info", operation_id="info", summary="What is served?", responses=_problems(503))
+@operations.get("/info", operation_id="info", summary="What is served?", responses=problem_answers(503))
 async def info(model: Model, request: Request) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""
     return answers.info(model.model, request.app.state.settings)
+
+
+@operations.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
+async def metrics(model: Model, request: Request) -> Response:
+    """Count requests, their stages and refusals, and say how the engine and the processes are doing."""
+    figures: Metrics = request.app.state.metrics
+    document, media_type = figures.exposition(model, request.headers.get("accept", ""))
+    return Response(document, headers={"Content-Type": media_type})
 
 
 @operations.get("/problems/{name}", include_in_schema=False)

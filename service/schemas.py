@@ -171,6 +171,13 @@ class Health(_Answer):
     status: Literal["live", "ready"]
 
 
+class ReloadResponse(_Answer):
+    """What is served after the artifacts have been loaded again."""
+
+    version: str = Field(description="The model's version.", examples=["0f3a9c41d2e7"])
+    changed: bool = Field(description="Whether it is another one than before.")
+
+
 class FieldError(_Answer):
     """What is wrong with one field of the request."""
 

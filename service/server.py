@@ -2,68 +2,187 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
-import sys
+import time
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from service import logs
 from service.app import create_app
-from service.errors import StartupError
+from service.errors import ServiceError, StartupError
+from service.inference import Inference
+from service.problems import kind_of
+from service.security import Guard
 from service.settings import Settings
+from service.workers import run_workers
 
 _logger = logging.getLogger(__name__)
+
+_LAST_REQUESTS_WITHIN = 0.5  # seconds in which who has just connected may say what for
 
 
 def run(settings: Settings) -> None:
     """Serve until a signal ends it.
 
+    SIGTERM and SIGINT: `/readyz` says no while everybody is still answered, for `drain_seconds`; then nobody can
+    connect any more, and what is in progress is answered. A second signal ends it at once. SIGHUP loads the artifacts
+    again.
+
     Raises:
-        StartupError: The port cannot be had.
-        CharLSTMError: The model cannot be loaded, or its device is not there.
-        SystemExit: SIGTERM or SIGINT came, and every request in progress has been answered.
+        StartupError: The port or the file of keys cannot be had, or the engine says that it cannot run.
+        SystemExit: A signal came before there was anything to finish.
     """
-    logging.basicConfig(
-        stream=sys.stdout,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    logs.configure(settings.log_level, settings.log_format)
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, _exit)  # uvicorn drains first, and then raises the signal again
+        signal.signal(name, _exit)  # until there is more to do about it
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _logger.info("settings: %s", " ".join(f"{name}={value}" for name, value in settings.model_dump().items()))
+    Guard(settings)  # what is wrong with the keys is to be said once, and before anybody connects
     with _listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         _logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        _serve(settings, listener)
+        if settings.workers > 1:
+            run_workers(settings, listener)
+        else:
+            serve(settings, listener)
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
+def serve(settings: Settings, listener: socket.socket, commands: int | None = None) -> None:
+    """Serve in this process.
+
+    Args:
+        settings: All but the address.
+        listener: Where requests come from.
+        commands: A file descriptor to take commands from, if it is another process that decides: `stop`, `reload`,
+            and at its end to stop at once.
+    """
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        lifespan="off",  # `_run` sees to it, and learns how loading the model went
+        lifespan="off",  # `_serve` sees to it, and learns how loading the model went
         log_config=None,
-        access_log=settings.log_level == "debug",
+        access_log=False,  # the application has its own
         root_path=settings.root_path,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_run(app, uvicorn.Server(config), listener))
+        runner.run(_serve(app, config, listener, commands))
 
 
-async def _run(app: FastAPI, server: uvicorn.Server, listener: socket.socket) -> None:
+async def _serve(app: FastAPI, config: uvicorn.Config, listener: socket.socket, commands: int | None) -> None:
     """Serve from the start, and stop if the model cannot be loaded."""
     async with app.router.lifespan_context(app):
-        loading: asyncio.Task[None] = app.state.inference.loading
+        inference: Inference = app.state.inference
+        server = GracefulServer(config, inference, app.state.settings.drain_seconds, led=commands is not None)
 
         def stop_if_failed(loading: asyncio.Task[None]) -> None:
             server.should_exit |= not loading.cancelled() and loading.exception() is not None
 
-        loading.add_done_callback(stop_if_failed)
+        inference.loading.add_done_callback(stop_if_failed)
+        obeying = asyncio.create_task(_obey_pipe(server, commands) if commands is not None else _obey_hangup(server))
         await server.serve(sockets=[listener])
-    loading.result()
+        obeying.cancel()
+    if not inference.loading.cancelled():
+        inference.loading.result()
+
+
+class GracefulServer(uvicorn.Server):
+    """A server that says that it will close, waits, and then closes without dropping anybody.
+
+    Args:
+        config: As uvicorn wants it.
+        inference: Who says whether the service is ready.
+        drain_seconds: How long to wait in between.
+        led: Whether another process decides about its end. Ctrl-C reaches every process of a terminal, so SIGINT is
+            ignored then, and SIGTERM means the same however often it comes.
+    """
+
+    def __init__(self, config: uvicorn.Config, inference: Inference, drain_seconds: float, *, led: bool) -> None:
+        super().__init__(config)
+        self.inference = inference
+        self._drain_seconds = drain_seconds
+        self._led = led
+        self._closing_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's own signature
+        """Close at the first signal, at once at the second; whatever writes to a log has to wait for a tick."""
+        if self._led:
+            if sig != signal.SIGINT:
+                self.close()
+        elif self._closing_at is None:
+            self.close()
+        else:
+            self.end()
+
+    def close(self) -> None:
+        """Begin to close, unless that has begun."""
+        if self._closing_at is None:
+            grace = self._drain_seconds if self.inference.ready else 0.0  # nobody sends here who has been told not to
+            self._closing_at = time.monotonic() + grace
+            self.inference.draining = True
+
+    def end(self) -> None:
+        """Stop, whatever is in progress."""
+        self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look whether it is time to close; uvicorn asks ten times a second."""
+        if self._closing_at is not None:
+            self._part_from_clients()
+            self.should_exit |= time.monotonic() >= self._closing_at
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody connect any more, hear out whoever just has, and then close as uvicorn does."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        patience = time.monotonic() + _LAST_REQUESTS_WITHIN
+        while self.server_state.connections and not self.force_exit and time.monotonic() < patience:  # noqa: ASYNC110  nothing tells
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+    def _part_from_clients(self) -> None:
+        """End each connection with its next answer, so that none is cut while a request is on its way."""
+        parting = (b"connection", b"close")
+        if parting not in self.config.encoded_headers:
+            _logger.info("closing; not ready from here on")
+            self.config.encoded_headers.append(parting)
+            self.server_state.default_headers = [*self.server_state.default_headers, parting]
+
+
+async def _obey_hangup(server: GracefulServer) -> None:
+    """Reload whenever SIGHUP comes."""
+    hangups = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangups.set)
+    while True:
+        await hangups.wait()
+        hangups.clear()
+        await _reload(server)
+
+
+async def _obey_pipe(server: GracefulServer, commands: int) -> None:
+    """Do what the main process says, and end when it does."""
+    reader = asyncio.StreamReader()
+    pipe = os.fdopen(commands, "rb", buffering=0)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    async for command in reader:
+        if command == b"reload\n":
+            await _reload(server)
+        else:
+            server.close()
+    server.end()
+
+
+async def _reload(server: GracefulServer) -> None:
+    """Load the artifacts again; the engine logs what comes of it."""
+    try:
+        await server.inference.reload()
+    except ServiceError as error:
+        _logger.error("the artifacts were not loaded again: %s", kind_of(error).description)  # noqa: TRY400  no fault
 
 
 def _listen(host: str, port: int) -> socket.socket:

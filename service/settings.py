@@ -1,9 +1,12 @@
 """How the service runs: each setting once, read from `CHARLSTM_...` variables and from flags of the same names."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
+from pydantic_core import to_json
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX: Final = "CHARLSTM_"
@@ -18,7 +21,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every one.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     device: str = Field(default="auto", description="Where the model runs: auto, cpu, cuda or cuda:N.")
-    threads: int | None = Field(default=None, ge=1, description="Threads of one inference; PyTorch's choice if unset.")
+    threads: int | None = Field(
+        default=None, ge=1, description="Threads of the engine; if unset, a core fewer than there are, 4 at most."
+    )
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         default="float32", description="Arithmetic of predictions; auto is bfloat16 where the device has it."
     )
@@ -44,12 +49,67 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(
         default=10.0, gt=0, description="A request that is not answered by then gets 504 and costs nothing more."
     )
-    shutdown_seconds: int = Field(
-        default=30, ge=0, description="How long requests in progress may take to finish when the service is stopped."
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long a service that is told to stop says not ready and still answers everybody. Behind a load "
+        "balancer: longer than it takes to notice, usually 5 to 15; 0 suits a service that has none.",
     )
+    shutdown_seconds: int = Field(
+        default=30,
+        ge=0,
+        description="How long requests in progress may take to finish after that, when nobody can connect any more.",
+    )
+    workers: int = Field(default=1, ge=1, le=256, description="Processes that answer HTTP; they share one engine.")
+    api_keys: SecretStr | None = Field(
+        default=None,
+        description="Keys, one of which every request needs, with commas between; nobody needs one if there are none. "
+        "Prefer the variable or the file: flags are seen by everyone on the machine.",
+    )
+    api_keys_file: Path | None = Field(default=None, description="File with more such keys, one a line.")
+    admin_keys: SecretStr | None = Field(
+        default=None, description="Keys for /admin/reload, likewise; it is not there if there are none."
+    )
+    protect_operations: bool = Field(default=False, description="Whether probes and /metrics need a key as well.")
     root_path: str = Field(
         default="", pattern="^(/.*[^/])?$", description="Path under which a proxy offers the service, such as /api."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe messages to log; debug also logs each request."
+        default="info", description="Least severe messages to log."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How to log: lines for people, or one JSON object a line."
+    )
+    access_log: bool = Field(default=False, description="Whether to log a line for each request.")
+    log_texts: bool = Field(
+        default=False, description="Whether those lines show the start of the request's body, texts and all."
+    )
+
+    @field_validator("api_keys", "admin_keys")
+    @classmethod
+    def _check_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            parse_keys(keys.get_secret_value().split(","))
+        return keys
+
+    def to_json(self) -> bytes:
+        """Write every setting, secrets included: for the service's own processes alone."""
+        return to_json({name: _in_clear(getattr(self, name)) for name in type(self).model_fields})
+
+
+def _in_clear(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def parse_keys(words: Iterable[str]) -> list[str]:
+    """Return the keys among words that may be blank.
+
+    Raises:
+        ValueError: There are none, or one is no run of visible ASCII characters. The message does not show it.
+    """
+    keys = [key for word in words if (key := word.strip())]
+    if not keys:
+        raise ValueError("should hold at least one key")
+    if not all(re.fullmatch(r"[\x21-\x7e]+", key) for key in keys):
+        raise ValueError("should hold keys of visible ASCII characters only")
+    return keys

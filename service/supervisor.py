@@ -45,15 +45,15 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._folder = tempfile.TemporaryDirectory(prefix="charlstm-")
-        self.path = Path(self._folder.name) / "engine.sock"
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._lifeline_reader, self._lifeline_writer = os.pipe()
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="charlstm-")
+        self.path = Path(self._folder.name) / "engine.sock"
+        self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen(128)
+        self._lifeline_reader, self._lifeline_writer = os.pipe()
         self.running = asyncio.create_task(self._keep_running())
         return self
 
@@ -61,12 +61,11 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.running.cancel()
-        with contextlib.suppress(asyncio.CancelledError, StartupError):
-            await self.running
-        if self._process is not None and self._process.returncode is None:
-            await self._end(self._process)
+        await asyncio.wait([self.running])
+        os.close(self._lifeline_writer)  # which tells the engine
+        if self._process is not None:
+            await _end(self._process)
         os.close(self._lifeline_reader)
-        os.close(self._lifeline_writer)
         self._listener.close()
         self._folder.cleanup()
 
@@ -77,19 +76,29 @@ class Supervisor:
         return process.pid if process is not None and process.returncode is None else None
 
     async def _keep_running(self) -> None:
-        pause, loaded_once = _FIRST_PAUSE, False
+        pause, first = _FIRST_PAUSE, True
         while True:
             started = time.monotonic()
-            process = self._process = await self._start()
-            complaint = await self._wait(process)
+            code, complaint = await self._run()
             lived = time.monotonic() - started
-            if process.returncode == UNUSABLE and not loaded_once:
+            if code == UNUSABLE and first:
                 raise StartupError(complaint)
-            loaded_once = True
-            pause = _FIRST_PAUSE if lived > _STABLE_AFTER else min(2 * pause, _LONGEST_PAUSE)
-            reason = complaint or f"exit code {process.returncode}"
+            first = False
+            if lived > _STABLE_AFTER:
+                pause = _FIRST_PAUSE
+            reason = complaint or f"exit code {code}"
             _logger.error("the engine died after %.1f s (%s); starting it again in %.1f s", lived, reason, pause)
             await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _run(self) -> tuple[int | None, str]:
+        """Start an engine and wait for its end; return its exit code, and the last line of its standard error."""
+        try:
+            process = self._process = await self._start()
+        except OSError as error:  # no memory, no more processes: it may pass
+            return None, str(error)
+        complaint = await _pass_on(process.stderr)
+        return await process.wait(), complaint
 
     async def _start(self) -> asyncio.subprocess.Process:
         settings = self._settings
@@ -113,21 +122,28 @@ class Supervisor:
             stderr=asyncio.subprocess.PIPE,
         )
 
-    async def _wait(self, process: asyncio.subprocess.Process) -> str:
-        """Wait for the engine's end; pass on what it says on standard error, and return its last line."""
-        if process.stderr is None:
-            raise AssertionError("standard error is a pipe")
-        last = ""
-        async for line in process.stderr:
-            last = line.decode(errors="replace").strip() or last
-            _logger.warning("engine: %s", last)
-        await process.wait()
-        return last
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        process.terminate()
+async def _pass_on(stderr: asyncio.StreamReader | None) -> str:
+    """Log what an engine says on standard error until it ends, and return the last line."""
+    last = ""
+    while stderr is not None:
         try:
-            await asyncio.wait_for(process.wait(), _STOP_WITHIN)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            line = await stderr.readline()
+        except ValueError:  # a line of more than 64 KiB; it is gone
+            continue
+        if not line:
+            break
+        last = line.decode(errors="replace").strip() or last
+        _logger.warning("engine: %s", last)
+    return last
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End an engine: one that is loading by the signal, one that serves has seen the end of its lifeline."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.communicate(), _STOP_WITHIN)
+    except TimeoutError:
+        process.kill()
+        await process.communicate()

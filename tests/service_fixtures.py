@@ -1,25 +1,33 @@
-"""What the service's tests share: a client that speaks to an application in this process, and models that misbehave."""
+"""What the service's tests share: a client that speaks to an application in this process, and engines for tests."""
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event
+from threading import Thread
 from types import MappingProxyType
 from typing import Any
 
 import httpx
+import msgspec
 from fastapi import FastAPI
 
-from charlstm.artifacts import load_artifacts
-from charlstm.predictor import Predictor
-from charlstm.trace import TracedPrediction
 from service.app import create_app
+from service.engine import Engine, Limits
+from service.engine_process import EngineServer, Loader
+from service.inference import Inference
+from service.protocol import EngineSettings
 from service.settings import Settings
 
 JSON = MappingProxyType({"content-type": "application/json"})
 PATIENCE = 60.0  # seconds until a test gives up on something that has to happen
+LIMITS = Limits(texts=4096, tokens=1_000_000)
 
 
 class Client:
@@ -44,7 +52,12 @@ class Client:
 
 
 def make_app(artifacts: Path, **settings: Any) -> FastAPI:
-    return create_app(Settings(artifacts=artifacts, device="cpu", **settings))
+    return create_app(make_settings(artifacts, **settings))
+
+
+def make_settings(artifacts: Path, **settings: Any) -> Settings:
+    """Make settings with a single thread for the engine: tiny models only get slower by more."""
+    return Settings.model_validate({"artifacts": artifacts, "device": "cpu", "threads": 1} | settings)
 
 
 @contextmanager
@@ -74,26 +87,84 @@ def assert_problem(response: httpx.Response, status: int, name: str) -> dict[str
     return problem
 
 
-class BlockedPredictor(Predictor):
-    """A model that does not answer before it is released."""
+@contextmanager
+def engine_thread(artifacts: Path, path: Path, limits: Limits = LIMITS) -> Iterator[Engine]:
+    """Run an engine in this process, behind a socket as if it were one of its own, and end it as a supervisor does.
 
-    def __init__(self, artifacts: Path) -> None:
-        super().__init__(load_artifacts(artifacts), "cpu")
-        self.asked, self.released = Event(), Event()
+    It starts within milliseconds and can be meddled with. Tests that signal or kill an engine need a real process.
+    """
+    lifeline, supervisor = os.pipe()
+    settings = engine_settings(artifacts, listener=_listen(path).detach(), lifeline=lifeline)
+    loader = Loader(settings)
+    engine = Engine(loader.load(), limits)
+    thread = Thread(target=EngineServer(engine, loader, settings).serve)
+    thread.start()
+    try:
+        yield engine
+    finally:
+        os.close(supervisor)
+        thread.join(PATIENCE)
+        path.unlink()
+        assert not thread.is_alive()
 
-    def predict(self, texts: str | Iterable[str], *, truncate: bool = False) -> Any:
-        self.asked.set()
-        assert self.released.wait(PATIENCE)
-        return super().predict(texts, truncate=truncate)
+
+@contextmanager
+def engine_process(artifacts: Path, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an engine in a process of its own that no supervisor starts again, and end it as a supervisor does."""
+    lifeline, supervisor = os.pipe()
+    with _listen(path) as listener:
+        told = engine_settings(artifacts, listener=listener.fileno(), lifeline=lifeline)
+        command = [sys.executable, "-m", "service.engine_process", msgspec.json.encode(told).decode()]
+        process = subprocess.Popen(command, pass_fds=(told.listener, told.lifeline))
+        os.close(lifeline)
+    try:
+        yield process
+    finally:
+        os.close(supervisor)
+        process.wait(PATIENCE)
 
 
-class BrokenPredictor(Predictor):
-    """A model that fails in a way that nobody foresaw."""
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
 
-    def __init__(self, artifacts: Path) -> None:
-        super().__init__(load_artifacts(artifacts), "cpu")
 
-    def predict_and_trace(self, text: str, *, truncate: bool = False) -> TracedPrediction:
-        if text != "a":  # what warms the model up
-            raise RuntimeError("secret in /etc/secret")
-        return super().predict_and_trace(text, truncate=truncate)
+def engine_settings(artifacts: Path, *, listener: int = -1, lifeline: int = -1) -> EngineSettings:
+    return EngineSettings(
+        artifacts=str(artifacts),
+        device="cpu",
+        precision="float32",
+        threads=1,
+        max_waiting_texts=LIMITS.texts,
+        max_waiting_tokens=LIMITS.tokens,
+        listener=listener,
+        lifeline=lifeline,
+        log_level="info",
+    )
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for something that nothing tells of."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.005)
+
+
+def engine_pid(inference: Inference) -> int:
+    """Return the process id of an application's engine, which has to run."""
+    assert inference.supervisor is not None
+    assert inference.supervisor.engine_pid is not None
+    return inference.supervisor.engine_pid
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Let a process stand still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # it was killed meanwhile
+            os.kill(pid, signal.SIGCONT)

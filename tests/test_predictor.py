@@ -345,6 +345,6 @@ def test_a_refused_text_says_which_of_several_it_is(tiny_predictor: Predictor) -
 
 
 def test_a_cell_without_text_in_a_column_is_named(tiny_predictor: Predictor) -> None:
-    """pandas fills empty cells with a float."""
+    """A pandas column fills empty cells with a float."""
     with pytest.raises(TypeError, match=r"texts\[1\] must be a string, found float"):
         tiny_predictor.predict(pd.Series(["fine", float("nan")]))

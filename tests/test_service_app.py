@@ -1,20 +1,32 @@
 """The application as a whole: its life, its event loop, its documents."""
 
 import asyncio
+import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 
-from charlstm.predictor import Predictor
+from service import answers
 from service.app import create_app
+from service.inference import Inference
 from service.settings import Settings
-from tests.service_fixtures import PATIENCE, BlockedPredictor, BrokenPredictor, assert_problem, make_app, serving
+from tests.service_fixtures import (
+    assert_problem,
+    engine_pid,
+    engine_process,
+    engine_thread,
+    make_app,
+    serving,
+    stopped,
+    until,
+)
 from tests.tiny import tiny_artifacts
 
 ASKED = {"text": "Worst"}
@@ -25,9 +37,17 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_artifacts(tmp_path_factory.mktemp("artifacts"))
 
 
-@pytest.fixture
-def predictor(artifacts: Path) -> BlockedPredictor:
-    return BlockedPredictor(artifacts)
+@pytest.fixture(scope="module")
+def engine(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+    """Run an engine for all tests that leave it alive: where it listens, and its process id."""
+    path = tmp_path_factory.mktemp("engine") / "engine.sock"
+    with engine_process(artifacts, path) as process:
+        yield path, process.pid
+
+
+@pytest.fixture(scope="module")
+def engine_socket(engine: tuple[Path, int]) -> Path:
+    return engine[0]
 
 
 def _http(app: Any) -> httpx.AsyncClient:
@@ -40,65 +60,154 @@ def test_importing_the_application_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_event_loop_answers_while_inference_runs(predictor: BlockedPredictor) -> None:
-    async def ask_while_inference_is_busy() -> None:
-        app = create_app(predictor=predictor)
+def test_the_service_answers_probes_while_the_engine_is_stuck(artifacts: Path, engine: tuple[Path, int]) -> None:
+    async def ask_while_the_engine_is_stuck() -> None:
+        path, pid = engine
+        app = make_app(artifacts, engine_socket=path)
         async with app.router.lifespan_context(app), _http(app) as http:
             await app.state.inference.loading
-            prediction = asyncio.create_task(http.post("/predict", json=ASKED))
-            assert await asyncio.to_thread(predictor.asked.wait, PATIENCE)
-            for path in ("/livez", "/readyz", "/info"):
-                assert (await http.get(path)).status_code == 200
-            assert not prediction.done()
-            predictor.released.set()
+            with stopped(pid):
+                prediction = asyncio.create_task(http.post("/predict", json=ASKED))
+                for route in ("/livez", "/readyz", "/info"):
+                    assert (await http.get(route)).status_code == 200
+                assert not prediction.done()
             assert (await prediction).status_code == 200
 
-    asyncio.run(ask_while_inference_is_busy())
+    asyncio.run(ask_while_the_engine_is_stuck())
 
 
-def test_the_service_is_live_but_not_ready_while_the_model_loads(
-    artifacts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loadable = Event()
-    load = Predictor.load
+def test_a_request_that_a_stuck_engine_does_not_answer_gets_a_504(artifacts: Path, engine: tuple[Path, int]) -> None:
+    async def ask_while_the_engine_is_stuck() -> None:
+        path, pid = engine
+        app = make_app(artifacts, engine_socket=path, deadline_seconds=0.01)
+        async with app.router.lifespan_context(app), _http(app) as http:
+            await app.state.inference.loading
+            with stopped(pid):
+                assert_problem(await http.post("/predict", json=ASKED), 504, "deadline-exceeded")
 
-    def load_when_told(*arguments: Any) -> Predictor:
-        assert loadable.wait(PATIENCE)
-        return load(*arguments)
+    asyncio.run(ask_while_the_engine_is_stuck())
 
-    monkeypatch.setattr(Predictor, "load", load_when_told)
 
-    async def ask_before_and_after() -> None:
+def test_a_client_that_hangs_up_costs_nothing_more(artifacts: Path, engine: tuple[Path, int]) -> None:
+    """Its request is cancelled all the way down: the engine has nothing left to do although it was never read."""
+
+    async def ask_and_hang_up() -> None:
+        path, pid = engine
+        app = make_app(artifacts, engine_socket=path)
+        async with app.router.lifespan_context(app), _http(app) as http:
+            inference = app.state.inference
+            await inference.loading
+            chunks_before = await _chunks_run(inference)
+            with stopped(pid):
+                hung_up = [asyncio.create_task(_post_and_hang_up(app, path)) for path in ("/predict", "/gates")]
+                await asyncio.gather(*hung_up)
+                assert inference._connection._waiting == {}
+            assert await _chunks_run(inference) <= chunks_before + 1  # that of the text which asks for it
+            assert (inference.statistics.waiting_texts, inference.statistics.waiting_tokens) == (0, 0)
+            assert (await http.post("/predict", json=ASKED)).status_code == 200
+
+    asyncio.run(ask_and_hang_up())
+
+
+async def _chunks_run(inference: Inference) -> int:
+    """Judge a text, so that everything before it is through, and wait for the engine to say that it is idle."""
+    inference._connection.statistics = None
+    await inference.judge({"text": "Worst"}, truncate=False)
+    await until(lambda: inference.statistics is not None and inference.statistics.waiting_texts == 0)
+    assert inference.statistics is not None
+    return inference.statistics.chunks
+
+
+async def _post_and_hang_up(app: Any, path: str) -> None:
+    """Send a request, and be gone as soon as the engine has been asked."""
+    inference: Inference = app.state.inference
+    body = iter([{"type": "http.request", "body": b'{"text": "Worst"}', "more_body": False}])
+    asked = len(inference._connection._waiting) + 1
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "scheme": "http",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+    }
+
+    async def receive() -> Any:
+        for message in body:
+            return message
+        await until(lambda: len(inference._connection._waiting) >= asked)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(f"nobody is there for {message}")
+
+    await app(scope, receive, send)
+
+
+def test_the_service_outlives_its_engine(artifacts: Path) -> None:
+    """What was in flight gets a 503, what comes next another, until a new engine is there by itself."""
+
+    async def ask_and_kill() -> None:
         app = make_app(artifacts)
+        async with app.router.lifespan_context(app), _http(app) as http:
+            inference = app.state.inference
+            await inference.loading
+            pid = engine_pid(inference)
+            with stopped(pid):
+                in_flight = [asyncio.create_task(http.post(path, json=ASKED)) for path in ("/predict", "/gates")]
+                await until(lambda: len(inference._connection._waiting) == 2)
+                os.kill(pid, signal.SIGKILL)
+                for response in await asyncio.gather(*in_flight):
+                    assert_problem(response, 503, "engine-lost")
+            assert_problem(await http.get("/readyz"), 503, "not-ready")
+            assert_problem(await http.post("/predict", json=ASKED), 503, "not-ready")
+            assert (await http.get("/livez")).status_code == 200
+            await until(lambda: inference.ready)
+            assert engine_pid(inference) != pid
+            assert (await http.post("/predict", json=ASKED)).status_code == 200
+
+    asyncio.run(ask_and_kill())
+
+
+def test_the_service_is_live_but_not_ready_while_the_model_loads(artifacts: Path, tmp_path: Path) -> None:
+    async def ask_before_and_after() -> None:
+        path = tmp_path / "engine.sock"
+        app = make_app(artifacts, engine_socket=path)
         async with app.router.lifespan_context(app), _http(app) as http:
             assert (await http.get("/livez")).json() == {"status": "live"}
             for response in (await http.get("/readyz"), await http.get("/info"), await http.post("/gates", json=ASKED)):
                 assert_problem(response, 503, "not-ready")
                 assert response.headers["retry-after"] == "1"
-            loadable.set()
-            await app.state.inference.loading
-            assert (await http.get("/readyz")).json() == {"status": "ready"}
-            assert (await http.post("/gates", json=ASKED)).status_code == 200
+            with engine_thread(artifacts, path):
+                await app.state.inference.loading
+                assert (await http.get("/readyz")).json() == {"status": "ready"}
+                assert (await http.post("/gates", json=ASKED)).status_code == 200
 
     asyncio.run(ask_before_and_after())
 
 
-def test_closing_finishes_what_was_asked_and_takes_nothing_new(predictor: BlockedPredictor) -> None:
+def test_what_is_still_under_way_at_the_end_gets_an_answer(artifacts: Path, engine: tuple[Path, int]) -> None:
+    """A server waits for its requests before it ends the application; if it does not, nothing hangs."""
+
     async def ask_and_close() -> None:
-        app = create_app(predictor=predictor)
+        path, pid = engine
+        app = make_app(artifacts, engine_socket=path)
         lifespan = app.router.lifespan_context(app)
         async with _http(app) as http:
             await lifespan.__aenter__()
             await app.state.inference.loading
-            asked_before = asyncio.create_task(http.post("/predict", json=ASKED))
-            assert await asyncio.to_thread(predictor.asked.wait, PATIENCE)
-            closing = asyncio.create_task(lifespan.__aexit__(None, None, None))
-            while app.state.inference.ready:  # noqa: ASYNC110  nothing else tells
-                await asyncio.sleep(0)
-            assert_problem(await http.post("/predict", json=ASKED), 503, "not-ready")
-            predictor.released.set()
-            assert (await asked_before).status_code == 200
-            await closing
+            with stopped(pid):
+                asked = asyncio.create_task(http.post("/predict", json=ASKED))
+                await until(lambda: app.state.inference._connection._waiting)
+                await lifespan.__aexit__(None, None, None)
+                assert_problem(await asked, 503, "engine-lost")
+                assert_problem(await http.post("/predict", json=ASKED), 503, "not-ready")
 
     asyncio.run(ask_and_close())
 
@@ -117,36 +226,26 @@ def test_an_application_whose_model_cannot_be_loaded_stays_live_and_never_gets_r
     assert "config.json: expected a file, found nothing there" in caplog.text
 
 
-def test_an_unforeseen_error_reaches_the_server_which_logs_it(artifacts: Path) -> None:
+def test_an_unforeseen_error_reaches_the_server_which_logs_it(
+    artifacts: Path, engine_socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> Any:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(answers, "predict_response", fail)
+
     async def ask() -> None:
-        app = create_app(predictor=BrokenPredictor(artifacts))
+        app = make_app(artifacts, engine_socket=engine_socket)
         async with app.router.lifespan_context(app), _http(app) as http:
             await app.state.inference.loading
-            await http.post("/gates", json=ASKED)
+            await http.post("/predict", json=ASKED)
 
     with pytest.raises(RuntimeError, match="secret"):
         asyncio.run(ask())
 
 
-def test_the_number_of_threads_is_set_where_inference_runs(artifacts: Path) -> None:
-    import torch  # noqa: PLC0415  named here alone
-
-    async def ask() -> int:
-        app = make_app(artifacts, threads=3)
-        async with app.router.lifespan_context(app):
-            await app.state.inference.loading
-            threads: int = await app.state.inference._run(torch.get_num_threads)
-            return threads
-
-    before = torch.get_num_threads()
-    try:
-        assert asyncio.run(ask()) == 3
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_the_documentation_asks_no_other_host_for_anything(artifacts: Path) -> None:
-    with serving(make_app(artifacts)) as client:
+def test_the_documentation_asks_no_other_host_for_anything(artifacts: Path, engine_socket: Path) -> None:
+    with serving(make_app(artifacts, engine_socket=engine_socket)) as client:
         page = client.get("/docs")
         assert page.status_code == 200
         assert "//" not in re.sub(r"//\s", "", page.text.replace("<!--", "").replace("-->", ""))
@@ -157,8 +256,8 @@ def test_the_documentation_asks_no_other_host_for_anything(artifacts: Path) -> N
             assert client.get(path).status_code == 200
 
 
-def test_behind_a_proxy_every_link_starts_with_its_path(artifacts: Path) -> None:
-    with serving(make_app(artifacts), root_path="/api") as client:
+def test_behind_a_proxy_every_link_starts_with_its_path(artifacts: Path, engine_socket: Path) -> None:
+    with serving(make_app(artifacts, engine_socket=engine_socket), root_path="/api") as client:
         assert "'/api/openapi.json'" in client.get("/docs").text
         assert client.get("/openapi.json").json()["servers"] == [{"url": "/api"}]
         assert client.get("/nothing").json()["type"] == "/api/problems/not-found"
@@ -173,19 +272,19 @@ def _operations(app: Any) -> dict[str, Any]:
 
 def test_every_operation_has_a_stable_name_a_summary_and_a_tag() -> None:
     operations = _operations(create_app(Settings()))
-    assert set(operations) == {"predict", "predict_batch", "gates", "livez", "readyz", "info"}
+    assert {"predict", "predict_batch", "gates", "livez", "readyz", "info"} <= set(operations)
     assert all(operation["summary"] and operation["description"] for operation in operations.values())
-    assert {tag for operation in operations.values() for tag in operation["tags"]} == {"sentiment", "operations"}
+    assert {"sentiment", "operations"} <= {tag for operation in operations.values() for tag in operation["tags"]}
 
 
 def test_every_operation_documents_its_problems_as_problem_documents() -> None:
     operations = _operations(create_app(Settings()))
     for name in ("predict", "predict_batch", "gates"):
-        assert set(operations[name]["responses"]) == {"200", "400", "413", "415", "422", "500", "503"}
+        assert set(operations[name]["responses"]) == {"200", "400", "413", "415", "422", "429", "500", "503", "504"}
     assert set(operations["readyz"]["responses"]) == set(operations["info"]["responses"]) == {"200", "500", "503"}
-    for operation in operations.values():
+    for name, operation in operations.items():
         for status, response in operation["responses"].items():
-            if status != "200":
+            if status != "200" and not name.startswith("v2_"):
                 assert list(response["content"]) == ["application/problem+json"]
                 schema = response["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Problem"}

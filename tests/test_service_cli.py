@@ -19,7 +19,7 @@ from charlstm.errors import DeviceError
 from service.cli import cli
 from service.errors import StartupError
 from service.settings import Settings
-from tests.service_fixtures import PATIENCE
+from tests.service_fixtures import PATIENCE, stopped
 from tests.tiny import tiny_artifacts
 
 MAX_BODY_BYTES = 2000
@@ -140,6 +140,27 @@ def test_a_port_that_is_taken_is_one_clear_line(server: _Server, artifacts: Path
     ended = _run("--port", server.port, "--artifacts", artifacts)
     assert ended.returncode == 2
     assert ended.stderr == f"charlstm: cannot listen on 127.0.0.1 port {server.port}: Address already in use\n"
+
+
+def test_a_request_whose_client_hung_up_is_given_up_at_once(server: _Server) -> None:
+    """Even while the engine stands still, and nobody else notices anything."""
+    body = b'{"text": "Worst"}'
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with stopped(_engine_of(server)):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+            connection.sendall(head % len(body) + body)
+        deadline = time.monotonic() + PATIENCE
+        while 'status="499"' not in httpx.get(f"{server.url}/metrics").text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert httpx.post(f"{server.url}/predict", json={"text": "Worst"}).status_code == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+def _engine_of(server: _Server) -> int:
+    pid = server.process.pid
+    (engine,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return int(engine)
 
 
 def test_sigterm_ends_the_service_with_0(server: _Server) -> None:

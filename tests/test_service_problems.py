@@ -9,8 +9,13 @@ from charlstm.errors import EmptyTextError, TextTooLongError
 from service.errors import (
     BodyTooLargeError,
     CharacterLimitError,
+    DeadlineError,
+    EngineFailedError,
+    EngineLostError,
     MediaTypeError,
     NotReadyError,
+    OverloadedError,
+    StaleModelError,
     TextFault,
     TooManyTextsError,
     UnreadableTextsError,
@@ -32,6 +37,11 @@ def _unreadable(*faults: TextFault) -> UnreadableTextsError:
         (BodyTooLargeError(5, 9), 413, "body-too-large"),
         (MediaTypeError(), 415, "unsupported-media-type"),
         (NotReadyError(), 503, "not-ready"),
+        (StaleModelError(), 503, "not-ready"),
+        (EngineLostError(), 503, "engine-lost"),
+        (EngineFailedError(), 500, "internal-error"),
+        (OverloadedError(2.5), 429, "overloaded"),
+        (DeadlineError(), 504, "deadline-exceeded"),
         (HTTPException(404), 404, "not-found"),
         (RuntimeError("boom"), 500, "internal-error"),
         (EmptyTextError("character"), 422, "empty-text"),
@@ -48,6 +58,14 @@ def test_a_problem_lists_the_field_the_limit_and_what_was_found() -> None:
     response = problem_response(_unreadable(TextFault("texts[3]", TextTooLongError(5, 9, "character"))))
     (error,) = json.loads(bytes(response.body))["errors"]
     assert (error["field"], error["limit"], error["found"]) == ("texts[3]", 5, 9)
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [(OverloadedError(0.0), "1"), (OverloadedError(2.1), "3"), (NotReadyError(), "1"), (EngineLostError(), "1")],
+)
+def test_what_will_pass_says_when_to_come_again(error: Exception, seconds: str) -> None:
+    assert problem_response(error).headers["retry-after"] == seconds
 
 
 def test_a_problem_lists_sixteen_errors_at_most() -> None:

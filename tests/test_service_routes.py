@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from charlstm.artifacts import load_artifacts
 from charlstm.predictor import Predictor
 from charlstm.trace import SIGNALS
-from service.app import create_app
+from service import answers
 from service.schemas import BatchResponse, GatesResponse, Info, PredictResponse
-from tests.service_fixtures import JSON, BrokenPredictor, Client, assert_problem, make_app, serving
+from service.settings import Settings
+from tests.service_fixtures import JSON, Client, assert_problem, engine_thread, make_app, serving
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
 
 MAX_LENGTH = 12  # tokens, the model's limit
@@ -82,11 +84,22 @@ def test_gates_show_every_signal_of_every_layer_at_every_step(client: Client, ar
             np.testing.assert_allclose(found, getattr(expected, signal), atol=1e-6)
 
 
+@contextmanager
+def _serving(folder: Path, **model: Any) -> Iterator[Client]:
+    """Serve a model of its own for one test."""
+    artifacts, path = tiny_artifacts(folder / "artifacts", **model), folder / "engine.sock"
+    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
+        yield client
+
+
 def test_a_step_of_padding_has_no_offset(tmp_path: Path) -> None:
-    with serving(make_app(tiny_artifacts(tmp_path, pad_to=8))) as client:
+    with _serving(tmp_path, pad_to=8) as client:
         answer = client.post("/gates", {"text": "Worst"}).json()
+        predicted = client.post("/predict", {"text": "Worst"}).json()
     assert answer["offsets"] == [0, 1, 2, 3, 4, None, None, None]
     assert answer["tokens"][5:] == ["<PAD>"] * 3
+    expected = Predictor.load(tmp_path / "artifacts", "cpu").predict("Worst").probability_negative
+    assert predicted["probabilities"]["negative"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_white_space_is_text_to_a_model_of_characters(client: Client) -> None:
@@ -94,7 +107,7 @@ def test_white_space_is_text_to_a_model_of_characters(client: Client) -> None:
 
 
 def test_white_space_is_empty_to_a_model_of_words(tmp_path: Path) -> None:
-    with serving(make_app(tiny_artifacts(tmp_path, level="word"))) as client:
+    with _serving(tmp_path, level="word") as client:
         assert client.post("/predict", {"text": "worst update"}).status_code == 200
         assert_problem(client.post("/predict", {"text": " \n"}), 422, "empty-text")
 
@@ -227,12 +240,60 @@ def test_no_problem_repeats_the_text(client: Client) -> None:
         assert "s3cret" not in client.post("/predict", asked).text
 
 
-def test_an_unforeseen_error_is_a_500_that_gives_nothing_away(artifacts: Path) -> None:
-    with serving(create_app(predictor=BrokenPredictor(artifacts))) as client:
-        response = client.post("/gates", {"text": "Worst"})
+def _fail(*_: object) -> Any:
+    raise RuntimeError("secret in /etc/secret")
+
+
+def test_an_unforeseen_error_is_a_500_that_gives_nothing_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "predict_response", _fail)
+    response = client.post("/predict", {"text": "Worst"})
     assert_problem(response, 500, "internal-error")
     assert "secret" not in response.text
     assert "RuntimeError" not in response.text
+
+
+@pytest.mark.parametrize("route", ["/predict", "/gates"])
+def test_a_failure_of_the_engine_is_a_500_and_no_end(
+    artifacts: Path, tmp_path: Path, route: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "engine.sock"
+    with engine_thread(artifacts, path) as engine, serving(make_app(artifacts, engine_socket=path)) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.model.network, "embed", _fail)
+            response = client.post(route, {"text": "Worst"})
+        assert_problem(response, 500, "internal-error")
+        assert "secret" not in response.text
+        assert client.post(route, {"text": "Worst"}).status_code == 200
+    assert "secret in /etc/secret" in caplog.text
+
+
+def test_an_overloaded_engine_is_a_429_that_says_when_to_come_again(
+    artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "engine.sock"
+    with engine_thread(artifacts, path) as engine, serving(make_app(artifacts, engine_socket=path)) as client:
+        monkeypatch.setattr(engine, "_is_full", lambda *_: True)
+        monkeypatch.setattr(engine, "_waiting_tokens", 125_000)
+        monkeypatch.setattr(engine, "_tokens_per_second", 50_000.0)
+        response = client.post("/predict", {"text": "Worst"})
+    assert_problem(response, 429, "overloaded")
+    assert response.headers["retry-after"] == "3"
+
+
+def test_a_request_past_its_deadline_is_a_504(artifacts: Path, tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    app = make_app(artifacts, engine_socket=path, deadline_seconds=1e-9)
+    with engine_thread(artifacts, path), serving(app) as client:
+        for route in ("/predict", "/gates"):
+            assert_problem(client.post(route, {"text": "Worst"}), 504, "deadline-exceeded")
+
+
+@pytest.mark.parametrize("route", ["/predict", "/gates"])
+def test_every_answer_says_where_its_time_went(client: Client, route: str) -> None:
+    timing = client.post(route, {"text": "Worst"}).headers["server-timing"]
+    stages = dict(entry.split(";dur=") for entry in timing.split(", "))
+    assert {"queue", "inference", "serialization"} <= stages.keys()
+    assert all(float(milliseconds) >= 0 for milliseconds in stages.values())
 
 
 def test_every_problem_type_leads_to_its_description(client: Client) -> None:
@@ -253,8 +314,11 @@ def test_info_describes_the_model_and_the_limits(client: Client, artifacts: Path
         "max_characters": MAX_CHARACTERS,
         "max_body_bytes": MAX_BODY_BYTES,
         "max_tokens": MAX_LENGTH,
+        "max_waiting_texts": Settings.model_fields["max_waiting_texts"].default,
+        "max_waiting_characters": Settings.model_fields["max_waiting_characters"].default,
+        "deadline_seconds": Settings.model_fields["deadline_seconds"].default,
     }
-    assert info.device == "cpu"
+    assert (info.device, info.precision) == ("cpu", "float32")
 
 
 @given(text=ANY_TEXT, truncate=st.booleans())
@@ -278,7 +342,7 @@ def test_the_trace_ends_with_the_prediction(client: Client, text: str) -> None:
         prediction, trace = predicted.json(), traced.json()
         negative = prediction["probabilities"]["negative"]
         assert trace["probability_so_far"][-1] == pytest.approx(negative, abs=1e-6)
-        assert trace["probabilities"]["negative"] == pytest.approx(negative, abs=1e-6)
+        assert trace["probabilities"]["negative"] == pytest.approx(trace["probability_so_far"][-1], abs=1e-7)
         assert trace["label"] == prediction["label"] or abs(negative - 0.5) < 1e-6
         assert trace["characters"] == prediction["characters"]
 

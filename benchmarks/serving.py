@@ -1,0 +1,212 @@
+"""How fast the service is, beside what else one could run, all in one run of this script.
+
+Each contestant is started as its own process, loaded by wrk over 1, 32 and 128 connections, round after round in turn,
+and stopped. Medians of the rounds count, and ratios of them. `--help` names the options; the README beside this file
+holds results and the machine they come from.
+"""
+
+import argparse
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from benchmarks.load import Measured, Server, free_port, load, load_get, serving
+from benchmarks.texts import tweets
+from charlstm import Predictor
+from charlstm.batching import ContinuousBatch
+
+ROOT = Path(__file__).parent.parent
+CONNECTIONS = (1, 32, 128)
+_PROBE = b'{"text": "ready?"}'
+_BATCH = 64
+
+
+@dataclass
+class Contestant:
+    """A server under a name, and what was measured of it, by connections."""
+
+    name: str
+    start: Callable[[], AbstractContextManager[Server]]
+    rounds: dict[int, list[Measured]] = field(default_factory=dict)
+    seconds_to_ready: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+
+    def median(self, connections: int) -> Measured:
+        """Return the medians over the rounds; of the errors, the sum."""
+        rounds = self.rounds[connections]
+        rate, p50, p99 = (statistics.median(column) for column in list(zip(*rounds, strict=True))[:3])
+        return Measured(rate, p50, p99, sum(measured.errors for measured in rounds))
+
+
+@contextmanager
+def service(artifacts: Path, **variables: str) -> Iterator[Server]:
+    """Run the real service."""
+    port = free_port()
+    command = ["-m", "service", "serve", "--port", str(port), "--artifacts", str(artifacts), "--log-level", "error"]
+    with serving(command, port, _PROBE, "/predict", CHARLSTM_DRAIN_SECONDS="0", **variables) as server:
+        yield server
+
+
+@contextmanager
+def service_without_inference(artifacts: Path) -> Iterator[Server]:
+    """Run the real service before an engine that computes nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        socket = str(Path(folder) / "engine.sock")
+        script = str(ROOT / "benchmarks/contestants/empty_engine.py")
+        engine = subprocess.Popen([sys.executable, script, str(artifacts), socket])
+        try:
+            with service(artifacts, CHARLSTM_ENGINE_SOCKET=socket) as server:
+                yield server
+        finally:
+            engine.kill()
+            engine.wait()
+
+
+@contextmanager
+def script(name: str, artifacts: Path) -> Iterator[Server]:
+    """Run one of the other servers."""
+    port = free_port()
+    command = [str(ROOT / "benchmarks/contestants" / name), str(artifacts), str(port)]
+    with serving(command, port, _PROBE, "/predict", PYTHONPATH=str(ROOT)) as server:
+        yield server
+
+
+def engine_alone(artifacts: Path, texts: Sequence[str], precision: str, seconds: float) -> float:
+    """Return the texts per second of the continuous batch by itself, kept full, on one core."""
+    torch.set_num_threads(1)
+    predictor = Predictor.load(artifacts, "cpu")
+    encoded = [predictor.artifacts.encoder.encode(text, truncate=True).token_ids for text in texts]
+    batch: ContinuousBatch[int] = ContinuousBatch(
+        predictor.artifacts.model, "bfloat16" if precision == "bfloat16" else "float32"
+    )
+    batch.warm_up()
+    done = joined = 0
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        while len(batch) < 2 * max(CONNECTIONS):
+            batch.join(joined, encoded[joined % len(encoded)])
+            joined += 1
+        done += len(batch.advance())
+    return done / (time.perf_counter() - started)
+
+
+def bare_forward(artifacts: Path, texts: Sequence[str]) -> float:
+    """Return the median milliseconds of one forward of one text, with no server around it."""
+    torch.set_num_threads(1)
+    predictor = Predictor.load(artifacts, "cpu")
+    times = []
+    for text in texts[:300]:
+        started = time.perf_counter()
+        predictor.predict(text, truncate=True)
+        times.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(times[50:])
+
+
+def seconds_to_import_torch() -> float:
+    """Return how long a fresh Python takes to import torch."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    return time.perf_counter() - started
+
+
+def measure(contestants: Sequence[Contestant], texts: Sequence[str], rounds: int, seconds: float) -> None:
+    """Load each contestant in turn, as many times as there are rounds."""
+    documents = [{"text": text, "truncate": True} for text in texts]
+    plain = [{"text": text} for text in texts]
+    for number in range(rounds):
+        for contestant in contestants:
+            print(f"round {number + 1} of {rounds}: {contestant.name}", file=sys.stderr)
+            with contestant.start() as server:
+                contestant.seconds_to_ready.append(server.seconds_to_ready)
+                asked = documents if contestant.name.startswith("charlstm") else plain
+                load(f"{server.url}/predict", asked, 32, 2)  # warms up whatever warms up by being asked
+                for connections in CONNECTIONS:
+                    measured = load(f"{server.url}/predict", asked, connections, seconds)
+                    contestant.rounds.setdefault(connections, []).append(measured)
+                contestant.memory.append(server.memory())
+
+
+def print_table(contestants: Sequence[Contestant], alone: dict[str, float], compared: Contestant) -> None:
+    """Print a row for each contestant and number of connections."""
+    in_float32, in_bfloat16 = alone["float32"], alone["bfloat16"]
+    print(f"engine alone, one core: {in_float32:,.0f} texts/s in float32, {in_bfloat16:,.0f} in bfloat16\n")
+    columns = ("server", "connections", "requests/s", "of the engine alone", "x LitServe", "p50 ms", "p99 ms")
+    print(f"| {' | '.join(columns)} | p99 / LitServe | errors |")
+    print("|---" * 9 + "|")
+    for contestant in contestants:
+        engine = alone["bfloat16" if "bfloat16" in contestant.name else "float32"]
+        for connections in CONNECTIONS:
+            found, other = contestant.median(connections), compared.median(connections)
+            ratios = f"{found.rate / engine:.2f} | {found.rate / other.rate:.2f}"
+            tail = f"{found.p50:.1f} | {found.p99:.1f} | {found.p99 / other.p99:.2f} | {found.errors}"
+            print(f"| {contestant.name} | {connections} | {found.rate:,.0f} | {ratios} | {tail} |")
+    print("\n| server | ready after s | resident MB |")
+    print("|---|---|---|")
+    for contestant in contestants:
+        ready, memory = statistics.median(contestant.seconds_to_ready), statistics.median(contestant.memory)
+        print(f"| {contestant.name} | {ready:.1f} | {memory:,.0f} |")
+
+
+def measure_the_rest(artifacts: Path, texts: Sequence[str], alone: float, seconds: float) -> None:
+    """Print what is measured of the service only: batches, one request alone, and probes under load."""
+    forward = bare_forward(artifacts, texts)
+    starts = range(0, len(texts) - _BATCH, _BATCH)
+    batches = [{"texts": list(texts[start : start + _BATCH]), "truncate": True} for start in starts]
+    with service(artifacts) as server:
+        single = load(f"{server.url}/predict", [{"text": text, "truncate": True} for text in texts[:300]], 1, seconds)
+        batch = load(f"{server.url}/predict/batch", batches, 4, seconds)
+        hammer = subprocess.Popen([sys.executable, "-m", "benchmarks.serving", "--hammer", server.url], cwd=ROOT)
+        time.sleep(1)
+        livez = load_get(f"{server.url}/livez", 1, seconds)
+        hammer.wait()
+    print(f"\none connection: p50 {single.p50:.2f} ms, a bare forward of the same texts {forward:.2f} ms")
+    rate = batch.rate * _BATCH
+    print(f"/predict/batch of {_BATCH}: {rate:,.0f} texts/s, {rate / alone:.2f} of the engine alone")
+    print(f"/livez while 128 connections ask /predict: p50 {livez.p50:.1f} ms, p99 {livez.p99:.1f} ms")
+    print(f"import torch: {statistics.median(seconds_to_import_torch() for _ in range(3)):.1f} s")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--artifacts", type=Path, default=ROOT / "artifacts", help="the model (default: artifacts)")
+    parser.add_argument("--data", type=Path, help="real texts, as the training commands read them; else made ones")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts (default: 3)")
+    parser.add_argument("--seconds", type=float, default=8, help="seconds of each load (default: 8)")
+    parser.add_argument("--hammer", metavar="URL", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.hammer:
+        load(f"{options.hammer}/predict", [{"text": text, "truncate": True} for text in tweets(4000)], 128, 12)
+        return
+    texts = tweets(4000, options.data)
+    lengths = [len(text) for text in texts]
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} cores, torch {torch.__version__}")
+    print(f"{len(texts)} texts of {statistics.mean(lengths):.0f} characters on average, {max(lengths)} at most")
+    alone = {
+        precision: engine_alone(options.artifacts, texts, precision, options.seconds)
+        for precision in ("float32", "bfloat16")
+    }
+    litserve = Contestant("LitServe, batches of 32", lambda: script("batching_server.py", options.artifacts))
+    contestants = [
+        Contestant("charlstm", lambda: service(options.artifacts)),
+        Contestant("charlstm, bfloat16", lambda: service(options.artifacts, CHARLSTM_PRECISION="bfloat16")),
+        Contestant("charlstm without inference", lambda: service_without_inference(options.artifacts)),
+        Contestant("FastAPI, one forward a request", lambda: script("plain.py", options.artifacts)),
+        litserve,
+    ]
+    measure(contestants, texts, options.rounds, options.seconds)
+    print_table(contestants, alone, litserve)
+    measure_the_rest(options.artifacts, texts, alone["float32"], options.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What only whoever runs the service may ask for, with a key of its own."""
+
+import re
+from pathlib import PurePath
+
+from fastapi import APIRouter
+
+from service.errors import ReloadRefusedError
+from service.routes import Model, problem_answers
+from service.schemas import ReloadResponse
+
+router = APIRouter(prefix="/admin", tags=["admin"], responses=problem_answers(500))
+
+_FOLDERS = re.compile(r"(?<![^\s'\"(])/(?:[^\s'\"/]+/)*")  # of absolute paths
+
+
+@router.post(
+    "/reload",
+    operation_id="reload",
+    summary="Serve what is in the artifacts folder now",
+    responses=problem_answers(401, 409, 503),
+)
+async def reload(model: Model) -> ReloadResponse:
+    """Load and verify the artifacts beside the model that serves, and switch to them at once if they are sound."""
+    before = model.model.version
+    done = await model.reload()
+    if done.error is not None:
+        raise refusal(done.error)
+    return ReloadResponse(version=done.version, changed=done.version != before)
+
+
+def refusal(reason: str) -> ReloadRefusedError:
+    """Turn the engine's reason, `<file>: <what>`, into an error that names the file but not where it is."""
+    file, colon, what = reason.partition(": ")
+    if not colon or "/" not in file:
+        file, what = "artifacts", reason
+    return ReloadRefusedError(PurePath(file).name, _FOLDERS.sub("", what))

@@ -1,0 +1,167 @@
+"""What the service counts and measures, in the words of Prometheus.
+
+Requests are counted by each process that answers them. With several workers prometheus_client keeps those figures in
+files of the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever worker is asked adds them up. The engine and the
+processes are described from what they say about themselves, so no worker counts them twice.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from service.errors import NotReadyError
+from service.exchange import Exchange
+from service.inference import Inference
+
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_STAGES = ("queue", "inference", "serialization")
+
+
+class Metrics:
+    """Counts exchanges, and writes everything down when it is asked to."""
+
+    def __init__(self) -> None:
+        # They would be a series more for each, and of no use to anybody here.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "charlstm_http_requests",
+            "Requests answered, by route template, method and status; 499 is a client that did not wait.",
+            ["route", "method", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "charlstm_http_request_duration_seconds",
+            "From the head of a request to the end of its answer.",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._refusals = Counter(
+            "charlstm_refusals",
+            "Answers that were problems, by the kind of problem.",
+            ["reason"],
+            registry=self._registry,
+        )
+        stages = Histogram(
+            "charlstm_stage_duration_seconds",
+            "Where the time of answers with predictions went.",
+            ["stage"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._stages = {stage.encode(): stages.labels(stage) for stage in _STAGES}
+        # Looking a child up by its labels costs more than counting does.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Count one exchange."""
+        key = (exchange.route, exchange.method, exchange.status)
+        requests, seconds = self._children.get(key) or self._add(key)
+        requests.inc()
+        seconds.observe(exchange.seconds)
+        if exchange.problem is not None:
+            self._refusals.labels(exchange.problem).inc()
+        if exchange.server_timing:
+            for entry in exchange.server_timing.split(b", "):
+                name, _, milliseconds = entry.partition(b";dur=")
+                if (stage := self._stages.get(name)) is not None:
+                    stage.observe(float(milliseconds) / 1e3)
+
+    def exposition(self, inference: Inference, accept: str) -> tuple[bytes, str]:
+        """Write all figures in the format that suits an `Accept` header; return them and their media type."""
+        encode, media_type = choose_encoder(accept)
+        return encode(_Figures(self._registry, inference)), media_type
+
+    def _add(self, key: tuple[str, str, int]) -> tuple[Counter, Histogram]:
+        route, method, status = key
+        known_method = method if method in _METHODS else "other"
+        children = (self._requests.labels(route, known_method, str(status)), self._seconds.labels(route))
+        if known_method == method:
+            self._children[key] = children
+        return children
+
+
+class _Figures(Collector):
+    """All figures there are."""
+
+    def __init__(self, counted: CollectorRegistry, inference: Inference) -> None:
+        self._counted = counted
+        self._inference = inference
+
+    def collect(self) -> Iterator[Metric]:
+        several = bool(os.environ.get(_FOLDER_VARIABLE))
+        yield from _of_all_workers() if several else self._counted.collect()
+        yield from _of_model(self._inference)
+        yield from _of_engine(self._inference)
+        yield from _of_processes(os.getppid() if several else os.getpid())
+
+
+def _of_all_workers() -> Iterable[Metric]:
+    metrics: Iterable[Metric] = MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call]  # it has no types
+    return metrics
+
+
+def _of_model(inference: Inference) -> Iterator[Metric]:
+    yield GaugeMetricFamily("charlstm_ready", "Whether new requests should be sent here.", float(inference.ready))
+    with contextlib.suppress(NotReadyError):
+        model = inference.model
+        described = {
+            "name": model.config.name,
+            "version": model.version,
+            "device": model.device,
+            "precision": model.precision,
+        }
+        yield InfoMetricFamily("charlstm_model", "What is served.", described)
+
+
+def _of_engine(inference: Inference) -> Iterator[Metric]:
+    if (engine := inference.statistics) is None:
+        return
+    yield GaugeMetricFamily("charlstm_waiting_texts", "Texts accepted and not answered yet.", engine.waiting_texts)
+    yield GaugeMetricFamily("charlstm_waiting_tokens", "Tokens that they have.", engine.waiting_tokens)
+    yield GaugeMetricFamily("charlstm_seated_texts", "Texts of them in the running batch.", engine.seated_texts)
+    chunks = engine.chunks
+    yield SummaryMetricFamily("charlstm_batch_texts", "Texts in a chunk of the batch.", chunks, engine.chunk_texts)
+    yield SummaryMetricFamily("charlstm_batch_seats", "Its seats, padding among them.", chunks, engine.chunk_seats)
+    yield SummaryMetricFamily("charlstm_batch_steps", "Its steps.", chunks, engine.chunk_steps)
+    yield CounterMetricFamily("charlstm_tokens", "Tokens read for predictions.", engine.tokens)
+    padding = engine.capacity - engine.tokens
+    yield CounterMetricFamily("charlstm_padding_tokens", "Steps of seats that read no token.", padding)
+    share = padding / engine.capacity if engine.capacity else 0.0
+    yield GaugeMetricFamily("charlstm_padding_ratio", "Share of such steps since the engine started.", share)
+
+
+def _of_processes(main: int) -> Iterable[Metric]:
+    """Describe each process of the service as prometheus_client describes one, with a label for which it is."""
+    found: dict[str, Metric] = {}
+    for pid, name in _processes(main).items():
+        for metric in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+            joined = found.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+            for sample in metric.samples:
+                joined.add_sample(sample.name, {"process": name, "pid": str(pid)}, sample.value)
+    return found.values()
+
+
+def _processes(main: int) -> dict[int, str]:
+    """Find the main process, its workers and its engine, where the system has a /proc to look them up in."""
+    children: list[int] = []
+    try:
+        children += map(int, Path(f"/proc/{main}/task/{main}/children").read_text(encoding="ascii").split())
+        commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    except OSError:
+        commands = {}
+    names = {b"service.engine_process": "engine", b"service.worker": "worker"}
+    found = {pid: name for pid, command in commands.items() for mark, name in names.items() if mark in command}
+    return {main: "main", os.getpid(): "main" if os.getpid() == main else "worker"} | found

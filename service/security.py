@@ -1,0 +1,137 @@
+"""Who may ask: keys, and the middleware that wants to see one before anything of a request is read.
+
+Everything needs a key but what is listed here, so a new route is never open by accident.
+"""
+
+import hmac
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import StartupError, UnauthorizedError
+from service.problems import error_response, root_path_of
+from service.settings import Settings, parse_keys
+
+OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+_PAGES: Final = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+_FOLDERS: Final = ("/static-offline-docs/", "/problems/")  # of the documentation, and of every problem's `type`
+_ADMIN: Final = "/admin/"
+
+
+class Keys:
+    """A set of keys. It takes the same time to find that it does not hold a key, whatever that key looks like."""
+
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        self._digests = [_digest(key.encode()) for key in keys]
+
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._digests)
+
+    def __contains__(self, key: bytes) -> bool:
+        """Compare a key with each of these."""
+        digest = _digest(key)
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        return any(matches)
+
+
+class Guard:
+    """Says which requests need which keys.
+
+    Args:
+        settings: Where the keys are.
+
+    Raises:
+        StartupError: The file of keys cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        admin = _keys_of(settings.admin_keys.get_secret_value()) if settings.admin_keys else []
+        usual = _keys_of(settings.api_keys.get_secret_value()) if settings.api_keys else []
+        if settings.api_keys_file is not None:
+            usual += _keys_in(settings.api_keys_file)
+        self._admin = Keys(admin)
+        self._usual = Keys(usual + admin if usual else ())
+        self._protects_operations = settings.protect_operations
+
+    def __bool__(self) -> bool:
+        """Return whether any request needs a key."""
+        return bool(self._admin or self._usual)
+
+    def keys_for(self, path: str) -> Keys:
+        """Return the keys that open a path; none if it is open, or is not there."""
+        if path.startswith(_ADMIN) and self._admin:
+            return self._admin
+        is_open = path in _PAGES or path.startswith(_FOLDERS) or (path in OPERATIONS and not self._protects_operations)
+        return Keys() if is_open else self._usual
+
+    def describe(self, document: dict[str, Any]) -> None:
+        """Say in an OpenAPI document which operations need a key, and how to show it."""
+        document.setdefault("components", {})["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        for path, operations in document["paths"].items():
+            if self.keys_for(path):
+                for operation in operations.values():
+                    operation["security"] = [{"bearer": []}, {"apiKey": []}]
+
+
+class KeyCheck:
+    """ASGI middleware that answers 401 to whoever shows no key that fits."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request, or pass it on."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        keys = self._guard.keys_for(_path_of(scope))
+        if not keys or _shown(scope) in keys:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await error_response(UnauthorizedError(), scope)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": "a key is needed"})
+
+
+def _digest(key: bytes) -> bytes:
+    return sha256(key).digest()
+
+
+def _keys_of(words: str) -> list[str]:
+    return parse_keys(words.split(","))
+
+
+def _keys_in(file: Path) -> list[str]:
+    try:
+        return parse_keys(file.read_text(encoding="utf-8").splitlines())
+    except OSError as error:
+        raise StartupError(f"{file}: expected a file of keys, found {error.strerror}") from error
+    except ValueError as error:
+        raise StartupError(f"{file}: expected keys of visible ASCII characters, one a line, found others") from error
+
+
+def _path_of(scope: Scope) -> str:
+    """Return the path below the one that the service is offered under, as the router sees it."""
+    path: str = scope["path"]
+    root = root_path_of(scope)
+    return path[len(root) :] if path.startswith(root + "/") else path
+
+
+def _shown(scope: Scope) -> bytes:
+    """Return the key that a request shows; an empty one is in no set."""
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            key: bytes = value
+            return key
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            token: bytes = value[7:].strip()
+            return token
+    return b""

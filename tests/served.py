@@ -1,0 +1,87 @@
+"""The service as a process of its own, for tests that start and stop it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from tests.service_fixtures import PATIENCE
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running service."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=PATIENCE)
+
+    def predict(self, text: str = "Worst") -> httpx.Response:
+        return httpx.post(self.url + "/predict", json={"text": text}, timeout=PATIENCE)
+
+    def is_ready(self) -> bool:
+        try:
+            return self.get("/readyz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def figures(self) -> dict[str, float]:
+        lines = self.get("/metrics").text.splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    def pids(self, process: str) -> set[int]:
+        """Return the process ids of the `main` process, the `engine` or the `worker`s."""
+        pattern = rf'process_open_fds{{pid="(\d+)",process="{process}"}}'
+        return {int(match[1]) for name in self.figures() if (match := re.fullmatch(pattern, name))}
+
+
+def eventually(found: Callable[[], T]) -> T:
+    """Return the first thing found that is true."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if result := found():
+            return result
+        time.sleep(0.05)
+    raise TimeoutError(found)
+
+
+@contextmanager
+def served(folder: Path, artifacts: Path, **settings: object) -> Iterator[Served]:
+    """Start the service, and see in the end that nothing of it stays."""
+    log = folder / "server.log"
+    command = [sys.executable, "-m", "service", "serve", "--artifacts", str(artifacts), "--port", "0"]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHARLSTM_")}
+    given = {f"CHARLSTM_{name.upper()}": str(value) for name, value in settings.items()}
+    environment = inherited | {"PYTHONUNBUFFERED": "1", "CHARLSTM_DEVICE": "cpu"} | given
+    with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
+        try:
+            yield Served(process, log, eventually(lambda: _port(process, log)))
+        finally:
+            process.kill()
+
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    assert process.poll() is None, log.read_text()
+    found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", log.read_text())
+    return int(found[1]) if found else 0

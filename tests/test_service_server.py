@@ -1,0 +1,137 @@
+"""The end of the service, and new artifacts meanwhile: a real process, real signals."""
+
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.served import Served, eventually, served
+from tests.service_fixtures import PATIENCE, assert_problem
+from tests.tiny import tiny_artifacts
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+BODY = b'{"text":"Worst"}'
+DRAIN_SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_artifacts(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture(scope="module")
+def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("server")
+    with served(folder, artifacts, drain_seconds=DRAIN_SECONDS, admin_keys="root", log_format="json") as server:
+        eventually(server.is_ready)
+        yield server
+
+
+def _begin(server: Served) -> socket.socket:
+    """Send the first half of a request."""
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+    connection.sendall(HEAD + BODY[:5])
+    return connection
+
+
+def _finish(connection: socket.socket) -> bytes:
+    """Send the second half, and read until the service closes the connection."""
+    with connection:
+        connection.sendall(BODY[5:])
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def _version(server: Served) -> str:
+    version: str = server.predict().json()["model"]["version"]
+    return version
+
+
+def _reload(server: Served) -> httpx.Response:
+    return httpx.post(f"{server.url}/admin/reload", headers={"X-API-Key": "root"}, timeout=PATIENCE)
+
+
+def test_a_hangup_loads_the_artifacts_again(server: Served, artifacts: Path) -> None:
+    before = _version(server)
+    tiny_artifacts(artifacts, seed=1)
+    server.signal(signal.SIGHUP)
+    eventually(lambda: _version(server) != before)
+
+
+def test_a_request_loads_them_as_well_and_every_later_answer_is_the_new_models(server: Served, artifacts: Path) -> None:
+    tiny_artifacts(artifacts, seed=2)
+    answer = _reload(server).json()
+    assert answer["changed"] is True
+    assert _version(server) == answer["version"]
+    assert _reload(server).json() == {"version": answer["version"], "changed": False}
+
+
+def test_damaged_artifacts_are_refused_without_a_path_and_the_old_model_serves_on(
+    server: Served, artifacts: Path
+) -> None:
+    before = _version(server)
+    weights = artifacts / "model.safetensors"
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:-1])
+    answer = _reload(server)
+    server.signal(signal.SIGHUP)
+    eventually(lambda: server.log.read_text().count("the new model is not used") == 2)
+    weights.write_bytes(sound)
+    problem = assert_problem(answer, 409, "reload-refused")
+    assert problem["detail"].startswith("model.safetensors expected SHA-256 ")
+    assert str(artifacts.parent) not in answer.text
+    assert (_version(server), server.is_ready()) == (before, True)
+
+
+def test_every_line_of_the_log_has_the_form_that_was_asked_for(server: Served) -> None:
+    assert all(line.startswith('{"time": ') for line in server.log.read_text().splitlines() if "__main__" not in line)
+
+
+def test_on_sigterm_everybody_is_answered_for_a_while_and_what_is_in_progress_to_its_end(server: Served) -> None:
+    """Stands last: it ends the server of this module."""
+    slow = _begin(server)
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as regular:
+        assert "connection" not in regular.get("/livez").headers
+        server.signal(signal.SIGTERM)
+        eventually(lambda: regular.get("/readyz").status_code == 503)
+        answer = regular.post("/predict", json={"text": "Worst"})
+        assert answer.status_code == 200
+        assert eventually(lambda: regular.get("/livez").headers.get("connection")) == "close"
+    with contextlib.suppress(httpx.HTTPError):
+        while server.get("/livez").status_code == 200:
+            pass
+    assert server.process.poll() is None
+    assert _finish(slow).startswith(b"HTTP/1.1 200 ")
+    assert server.process.wait(PATIENCE) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_service_at_once(artifacts: Path, tmp_path: Path, number: signal.Signals) -> None:
+    with served(tmp_path, artifacts, drain_seconds=1000, shutdown_seconds=1000) as server:
+        eventually(lambda: server.get("/livez").status_code == 200)
+        with _begin(server):
+            server.signal(number)
+            eventually(lambda: "Waiting for connections to close" in server.log.read_text())
+            assert server.process.poll() is None
+            server.signal(number)
+            assert server.process.wait(PATIENCE) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_what_is_not_finished_within_the_time_limit_is_given_up(artifacts: Path, tmp_path: Path) -> None:
+    with served(tmp_path, artifacts, shutdown_seconds=0) as server:
+        eventually(lambda: server.get("/livez").status_code == 200)
+        with _begin(server) as connection:
+            server.signal(signal.SIGTERM)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 503 ")
+            assert server.process.wait(PATIENCE) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_file_of_keys_that_is_not_there_is_one_clear_line(artifacts: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"charlstm: .*/none: expected a file of keys, found No such file"):
+        served(tmp_path, artifacts, api_keys_file=tmp_path / "none").__enter__()
