@@ -32,6 +32,7 @@ from service.errors import (
 from service.protocol import Reloaded, Statistics, Traced
 from service.settings import Settings
 from service.supervisor import Supervisor
+from service.trace_slots import TraceSlots
 
 _logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Inference:
         loading: Done when the model is ready; it then holds the error if there can be none.
         supervisor: Who keeps the engine running, if it is this process.
         draining: Whether to say that it is not ready, although it still answers.
+        trace_slots: Whoever traces takes one, and keeps it until the answer is written.
     """
 
     loading: asyncio.Task[None]
@@ -87,6 +89,7 @@ class Inference:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
+        self.trace_slots = TraceSlots(settings.deadline_seconds)
 
     async def __aenter__(self) -> Self:
         path = self._settings.engine_socket

@@ -1,0 +1,57 @@
+"""How many traces a worker has in its hands at a time.
+
+A trace is megabytes, and the engine makes one faster than a worker writes it down as JSON. Without a limit the traces
+of a crowd would pile up in between, in the memory of both.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from service.errors import DeadlineError, OverloadedError
+
+_SLOTS = 4  # one being traced, one being written, and what it takes so that neither waits
+
+
+class TraceSlots:
+    """Lets a few in at a time.
+
+    Args:
+        deadline_seconds: As in `Settings`.
+    """
+
+    def __init__(self, deadline_seconds: float) -> None:
+        self._deadline_seconds = deadline_seconds
+        self._slots = asyncio.Semaphore(_SLOTS)
+        self._waiting = 0
+        self._seconds = 0.0  # that a slot was taken for, on average
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Wait for a slot, and keep it from asking the engine until the answer is written.
+
+        Raises:
+            OverloadedError: Those who wait already will take longer than the deadline.
+            DeadlineError: They did.
+        """
+        wait = self._waiting * self._seconds / _SLOTS
+        if wait > self._deadline_seconds:
+            raise OverloadedError(wait)
+        await self._acquire()
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._slots.release()
+            self._seconds += 0.1 * (time.perf_counter() - started - self._seconds)
+
+    async def _acquire(self) -> None:
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise DeadlineError from None
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,86 @@
+"""The few traces that a worker has in its hands at a time."""
+
+import asyncio
+
+import pytest
+
+from service import trace_slots
+from service.errors import DeadlineError, OverloadedError
+from service.trace_slots import TraceSlots
+from tests.service_fixtures import PATIENCE
+
+
+def test_a_few_are_let_in_at_a_time_and_all_in_the_end() -> None:
+    inside: list[int] = []
+    most = 0
+
+    async def trace(slots: TraceSlots, number: int) -> None:
+        nonlocal most
+        async with slots.take():
+            inside.append(number)
+            most = max(most, len(inside))
+            await asyncio.sleep(0)
+            inside.remove(number)
+
+    async def crowd() -> None:
+        slots = TraceSlots(PATIENCE)
+        await asyncio.gather(*(trace(slots, number) for number in range(100)))
+        assert slots._waiting == 0
+
+    asyncio.run(crowd())
+    assert most == trace_slots._SLOTS
+
+
+async def _fill(slots: TraceSlots) -> asyncio.Event:
+    """Take every slot; setting the event gives them back."""
+    over = asyncio.Event()
+
+    async def hold() -> None:
+        async with slots.take():
+            await over.wait()
+
+    holding = [asyncio.create_task(hold()) for _ in range(trace_slots._SLOTS)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in holding)
+    return over
+
+
+def test_who_has_waited_up_to_the_deadline_is_told_so() -> None:
+    async def wait() -> None:
+        slots = TraceSlots(0.001)
+        over = await _fill(slots)
+        with pytest.raises(DeadlineError):
+            async with slots.take():
+                pass
+        over.set()
+        await asyncio.sleep(0)
+        async with slots.take():
+            pass
+
+    asyncio.run(wait())
+
+
+def test_who_would_wait_beyond_the_deadline_is_refused_with_the_time_it_takes() -> None:
+    async def wait() -> None:
+        slots = TraceSlots(10.0)
+        over = await _fill(slots)
+        slots._seconds = 8.0
+        waiting = [asyncio.create_task(_take(slots)) for _ in range(6)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError) as raised:
+            await _take(slots)
+        assert raised.value.headers == {"Retry-After": "12"}  # six before it, four at a time, eight seconds each
+        waiting[0].cancel()  # who gives up makes room for another
+        await asyncio.sleep(0)
+        another = asyncio.create_task(_take(slots))
+        await asyncio.sleep(0)
+        assert not another.done()
+        over.set()
+        await asyncio.gather(*waiting[1:], another)
+
+    asyncio.run(wait())
+
+
+async def _take(slots: TraceSlots) -> None:
+    async with slots.take():
+        pass
