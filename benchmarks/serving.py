@@ -163,7 +163,7 @@ def measure_the_rest(artifacts: Path, texts: Sequence[str], alone: float, second
     batches = [{"texts": list(texts[start : start + _BATCH]), "truncate": True} for start in starts]
     with service(artifacts) as server:
         single = load(f"{server.url}/predict", [{"text": text, "truncate": True} for text in texts[:300]], 1, seconds)
-        batch = load(f"{server.url}/predict/batch", batches, 4, seconds)
+        batch = load(f"{server.url}/predict/batch", batches, 8, seconds)
         hammer = subprocess.Popen([sys.executable, "-m", "benchmarks.serving", "--hammer", server.url], cwd=ROOT)
         time.sleep(1)
         livez = load_get(f"{server.url}/livez", 1, seconds)

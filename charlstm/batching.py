@@ -30,9 +30,9 @@ from charlstm.vocabulary import PADDING_ID
 _logger = logging.getLogger(__name__)
 
 # oneDNN prepares a primitive for each shape it meets, so there are few, and `warm_up` shows it all of them.
-_STEPS = (8, 16, 24, 32)
-_STEPS_ALONE = tuple(range(16, 257, 16))
-_SEATS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)  # each is the sum of two smaller ones, so a batch can be split
+_STEPS = (16, 32)
+_STEPS_ALONE = tuple(range(8, 257, 8))
+_SEATS = (1, 2, 4, 8, 16, 24, 32, 48, 64)  # each is the sum of two smaller ones, so a batch can be split
 
 Key = TypeVar("Key", bound=Hashable)
 Precision = Literal["float32", "bfloat16"]

@@ -82,8 +82,9 @@ class Preprocessing(BaseModel):
         return (self._characters(text) if self.level == "character" else self._words(text))[0]
 
     def _characters(self, text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-        if not self.casefold:
-            return tuple(text), tuple(range(len(text)))
+        read = text.casefold() if self.casefold else text
+        if len(read) == len(text):  # no character became several, since none becomes nothing
+            return tuple(read), tuple(range(len(text)))
         # Case folding works on each character alone, so folding one at a time equals folding the whole.
         return _unzip((folded, offset) for offset, original in enumerate(text) for folded in original.casefold())
 
