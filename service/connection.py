@@ -49,6 +49,7 @@ from service.protocol import (
 _logger = logging.getLogger(__name__)
 _A = TypeVar("_A", bound=Answer)
 _READ_SIZE = 1 << 20
+_ANSWERS_A_TURN = 2  # of the event loop
 _MOST_UNSENT = 64 << 20  # bytes of questions that may wait for the engine to read them
 _RECONNECT_AFTER, _RECONNECT_AFTER_NONSENSE = 0.05, 1.0  # seconds
 _RETRY_AFTER = 1.0  # seconds, when the engine cannot say
@@ -219,8 +220,10 @@ class EngineConnection:
         try:
             frames = Frames()
             while data := await reader.read(_READ_SIZE):
-                for payload in frames.feed(data):
+                for number, payload in enumerate(frames.feed(data), start=1):
                     self._take(decode_answer(payload))
+                    if number % _ANSWERS_A_TURN == 0:
+                        await asyncio.sleep(0)  # a chunk ends many texts at once; a probe need not wait for all of them
         finally:
             self._writer.close()
             self._lose()
