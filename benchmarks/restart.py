@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -48,12 +48,16 @@ class Instance:
                 await asyncio.sleep(0.05)
 
     async def stop(self) -> int:
-        """Send SIGTERM, and return the exit code."""
-        if self._process is None or self._process.returncode is not None:
+        """Send SIGTERM, wait until it has ended and the balancer knows, and return the exit code."""
+        if self._process is None:
             return 0
-        self._process.send_signal(signal.SIGTERM)
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(_PATIENCE):
-            return await self._process.wait()
+            code = await self._process.wait()
+            while self.ready:
+                await asyncio.sleep(0.05)
+        return code
 
     async def watch(self, http: httpx.AsyncClient) -> None:
         """Ask again and again whether it is ready."""
@@ -71,16 +75,17 @@ class Balancer:
 
     Attributes:
         found: How many requests ended how.
-        by_instance: How many answers with 200 came from which port.
+        by_port: How many answers with 200 came from where.
+        losses: How many requests were lost, and how.
     """
 
     instances: Sequence[Instance]
     http: httpx.AsyncClient
+    found: Counter[str] = field(default_factory=Counter)
+    by_port: Counter[int] = field(default_factory=Counter)
+    losses: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.found: Counter[str] = Counter()
-        self.by_instance: Counter[int] = Counter()
-        self.losses: Counter[str] = Counter()
         self._turns = itertools.cycle(self.instances)
 
     async def send(self, texts: Sequence[str], over: asyncio.Event) -> None:
@@ -105,7 +110,7 @@ class Balancer:
             self.losses[repr(error)] += 1
             return "lost"
         if answer.status_code == httpx.codes.OK:
-            self.by_instance[instance.port] += 1
+            self.by_port[instance.port] += 1
             return "answered"
         if answer.status_code in _RETRYABLE:
             return "told to come again"
@@ -167,7 +172,7 @@ def main() -> None:
     balancer = asyncio.run(_measure(parser.parse_args()))
     found = balancer.found
     print(f"sent: {found['sent']}")
-    print(f"answered 200: {found['answered']}, by port: {dict(balancer.by_instance)}")
+    print(f"answered 200: {found['answered']}, by port: {dict(balancer.by_port)}")
     print(f"told to come again (429, 503): {found['told to come again']}")
     print(f"refused before acceptance: {found['refused']}")
     print(f"times that nobody was ready: {found['nobody ready']}")

@@ -137,7 +137,7 @@ def test_a_text_alone_costs_one_pass(length: int) -> None:
     batch.join("only", _text(length))
     (finished,) = batch.advance()
     assert finished.key == "only"
-    assert batch.last_chunk == Chunk(texts=1, seats=1, steps=-(-length // 16) * 16, tokens=length)
+    assert batch.last_chunk == Chunk(texts=1, seats=1, steps=-(-length // 8) * 8, tokens=length)
 
 
 def test_a_short_text_leaves_before_a_long_one_that_came_first() -> None:
@@ -184,11 +184,11 @@ def test_texts_can_leave_from_the_queue_and_from_their_seats() -> None:
     for key in range(200):
         batch.join(key, _text(100, seed=key))
     batch.advance()
-    assert (len(batch), batch.seated) == (200, 128)
-    batch.leave({3, 127, 150, 199, 1000})
-    assert (len(batch), batch.seated) == (196, 126)
+    assert (len(batch), batch.seated) == (200, 64)
+    batch.leave({3, 63, 150, 199, 1000})
+    assert (len(batch), batch.seated) == (196, 62)
     finished = _finish(batch)
-    assert sorted(text.key for text in finished) == sorted(set(range(200)) - {3, 127, 150, 199})
+    assert sorted(text.key for text in finished) == sorted(set(range(200)) - {3, 63, 150, 199})
     for text in finished:
         assert text.logit == pytest.approx(_logit_alone(MODELS[1], _text(100, seed=text.key)), abs=1e-6)
 
