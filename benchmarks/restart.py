@@ -55,7 +55,7 @@ class Instance:
             self._process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(_PATIENCE):
             code = await self._process.wait()
-            while self.ready:
+            while self.ready:  # noqa: ASYNC110  nothing tells
                 await asyncio.sleep(0.05)
         return code
 

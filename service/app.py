@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import admin, open_inference, problems, routes
+from service import admin, open_inference, problems, routes, telemetry
 from service.access_log import AccessLog
 from service.body_limit import BodyLimit
 from service.exchange import Observer, Watch
@@ -32,6 +32,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Args:
         settings: By default those of the environment.
+
+    Raises:
+        StartupError: The file of keys cannot be had, or what OpenTelemetry takes.
     """
     settings = settings or Settings()
     guard, metrics = Guard(settings), Metrics()
@@ -51,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         redoc_url=None,  # its page loads a logo from elsewhere
         swagger_ui_parameters={"validatorUrl": None},  # by default the page sends the document to a validator
+        telemetry=telemetry.configuration(otel=settings.otel),
     )
     app.include_router(routes.sentiment)
     app.include_router(routes.operations)

@@ -26,6 +26,7 @@ from charlstm.artifacts import Artifacts, load_artifacts
 from charlstm.batching import Precision
 from charlstm.errors import CharLSTMError, DeviceError
 from charlstm.predictor import find_device
+from service import logs
 from service.engine import Engine, Limits, LoadedModel, Reply
 from service.protocol import (
     Answer,
@@ -52,12 +53,9 @@ _MOST_UNREAD = 256 << 20  # bytes of answers that may wait for a worker to read 
 def main() -> None:
     """Load, and serve workers until the supervisor ends; exit code 2 and one line if there is no usable model."""
     settings = msgspec.json.decode(sys.argv[1], type=EngineSettings)
-    logging.basicConfig(
-        stream=sys.stdout,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
+    logs.configure(settings.log_level, settings.log_format)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they reach every process of a terminal; the supervisor decides
     torch.set_num_threads(settings.threads or threads_for(len(os.sched_getaffinity(0))))
     try:
         loader = Loader(settings)

@@ -181,20 +181,24 @@ async def _infer(wanted: _Wanted, model: Model, request: Request) -> Response:
     asked = await _asked(request)
     served = wanted.find(model.model)
     chosen = asked.outputs or tuple(RequestedOutput(name, asked.binary) for name in DEFAULT_OUTPUTS)
-    answer: Judged | TracedText
+
+    def check(answer: Judged | TracedText) -> None:
+        if answer.model is not served:  # exchanged meanwhile; what was asked for has to be there in the new one, too
+            need_trace(chosen, wanted.find(answer.model).config.model, len(asked.texts))
+
     if need_trace(chosen, served.config.model, len(asked.texts)):
-        answer = await model.trace(f"{TEXT}[0]", asked.texts[0], truncate=asked.truncate)
-    else:
-        texts = {f"{TEXT}[{index}]": text for index, text in enumerate(asked.texts)}
-        answer = await model.judge(texts, truncate=asked.truncate)
-    if answer.model is not served:  # exchanged meanwhile; what was asked for has to be there in the new one, too
-        need_trace(chosen, wanted.find(answer.model).config.model, len(asked.texts))
+        async with model.trace_slots.take():
+            traced = await model.trace(f"{TEXT}[0]", asked.texts[0], truncate=asked.truncate)
+            check(traced)
+            started = time.perf_counter()
+            body = await asyncio.to_thread(_body, asked, chosen, traced)
+        return _response(body, server_timing(traced, time.perf_counter() - started))
+    texts = {f"{TEXT}[{index}]": text for index, text in enumerate(asked.texts)}
+    judged = await model.judge(texts, truncate=asked.truncate)
+    check(judged)
     started = time.perf_counter()
-    if isinstance(answer, TracedText):
-        body = await asyncio.to_thread(_body, asked, chosen, answer)
-    else:
-        body = _body(asked, chosen, answer)
-    return _response(body, server_timing(answer, time.perf_counter() - started))
+    body = _body(asked, chosen, judged)
+    return _response(body, server_timing(judged, time.perf_counter() - started))
 
 
 async def _asked(request: Request) -> InferenceRequest:

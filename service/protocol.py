@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from service.logs import Form
+
 LARGEST_FRAME: Final = 1 << 30  # bytes of one message; the trace of a book takes less
 
 _LENGTH = struct.Struct(">I")
@@ -27,7 +29,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
         max_waiting_texts, max_waiting_tokens: How much may wait.
         listener: The file descriptor of the listening socket.
         lifeline: The file descriptor of a pipe that ends when the supervisor does.
-        log_level: As in `Settings`.
+        log_level, log_format: As in `Settings`.
     """
 
     artifacts: str
@@ -39,6 +41,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     listener: int
     lifeline: int
     log_level: str
+    log_format: Form
 
 
 class Submit(msgspec.Struct, tag=True, frozen=True):

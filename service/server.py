@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from service import logs
+from service import logs, telemetry
 from service.app import create_app
 from service.errors import ServiceError, StartupError
 from service.inference import Inference
@@ -33,7 +33,7 @@ def run(settings: Settings) -> None:
     again.
 
     Raises:
-        StartupError: The port or the file of keys cannot be had, or the engine says that it cannot run.
+        StartupError: The port, the file of keys or a package cannot be had, or the engine says that it cannot run.
         SystemExit: A signal came before there was anything to finish.
     """
     logs.configure(settings.log_level, settings.log_format)
@@ -42,6 +42,8 @@ def run(settings: Settings) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _logger.info("settings: %s", " ".join(f"{name}={value}" for name, value in settings.model_dump().items()))
     Guard(settings)  # what is wrong with the keys is to be said once, and before anybody connects
+    if settings.otel:
+        telemetry.check_packages()  # likewise
     with _listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         _logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)

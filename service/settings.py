@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     log_texts: bool = Field(
         default=False, description="Whether those lines show the start of the request's body, texts and all."
     )
+    otel: bool = Field(
+        default=False,
+        description="Whether to trace requests with OpenTelemetry; the exporter is configured by its own OTEL_... "
+        "variables.",
+    )
 
     @field_validator("api_keys", "admin_keys")
     @classmethod

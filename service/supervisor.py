@@ -112,6 +112,7 @@ class Supervisor:
             listener=self._listener.fileno(),
             lifeline=self._lifeline_reader,
             log_level=settings.log_level,
+            log_format=settings.log_format,
         )
         return await asyncio.create_subprocess_exec(
             sys.executable,

@@ -142,6 +142,7 @@ def engine_settings(artifacts: Path, *, listener: int = -1, lifeline: int = -1) 
         listener=listener,
         lifeline=lifeline,
         log_level="info",
+        log_format="text",
     )
 
 

@@ -149,18 +149,27 @@ async def _post_and_hang_up(app: Any, path: str) -> None:
     await app(scope, receive, send)
 
 
-def test_a_crowd_that_wants_traces_is_served_a_few_at_a_time(artifacts: Path, engine: tuple[Path, int]) -> None:
+TENSOR = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["Worst"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("/gates", ASKED), ("/v2/models/tiny/infer", {"inputs": [TENSOR], "outputs": [{"name": "tokens"}]})],
+)
+def test_a_crowd_that_wants_traces_is_served_a_few_at_a_time(
+    artifacts: Path, engine: tuple[Path, int], path: str, asked: dict[str, Any]
+) -> None:
     async def ask() -> None:
-        path, pid = engine
-        app = make_app(artifacts, engine_socket=path)
+        engine_socket, pid = engine
+        app = make_app(artifacts, engine_socket=engine_socket)
         async with app.router.lifespan_context(app), _http(app) as http:
             inference = app.state.inference
             await inference.loading
             with stopped(pid):
-                asked = [asyncio.create_task(http.post("/gates", json=ASKED)) for _ in range(30)]
+                crowd = [asyncio.create_task(http.post(path, json=asked)) for _ in range(30)]
                 await until(lambda: inference.trace_slots._waiting == 30 - len(inference._connection._waiting) > 0)
                 assert len(inference._connection._waiting) <= 4
-            assert [response.status_code for response in await asyncio.gather(*asked)] == [200] * 30
+            assert [response.status_code for response in await asyncio.gather(*crowd)] == [200] * 30
 
     asyncio.run(ask())
 

@@ -33,6 +33,7 @@ from service.inference import Judged, TracedText
 from service.open_inference_outputs import PADDING_OFFSET, output_tensors
 from service.settings import Settings
 from service.tensors import decode_request
+from service.trace_slots import TraceSlots
 from tests.tiny import TEXTS, tiny_artifacts, tiny_config
 
 PATIENCE = 120.0  # seconds, for a machine that does other things too
@@ -302,6 +303,7 @@ class FailingInference:
     def __init__(self, error: Exception, *, ready: bool = True) -> None:
         config, vocabulary = tiny_config()
         self.error, self.ready, self.loaded = error, ready, True
+        self.trace_slots = TraceSlots(PATIENCE)
         self._model = ServedModel("1", config, TextEncoder(config.preprocessing, vocabulary), "cpu", "float32")
 
     @property
