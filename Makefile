@@ -1,8 +1,8 @@
 # Every command makes what it needs first: a virtual environment with the pinned versions of constraints.txt.
 PYTHON ?= python3
-HOST ?= 127.0.0.1
-PORT ?= 8000
-ARTIFACTS ?= artifacts
+HOST =
+PORT =
+ARTIFACTS =
 DATA ?= twitter_training.csv
 OUTPUT ?= artifacts
 BIN := .venv/bin
@@ -15,7 +15,7 @@ help: ## Show this list
 
 .PHONY: serve
 serve: .venv/serve.stamp ## Serve the committed model (HOST=127.0.0.1 PORT=8000 ARTIFACTS=artifacts)
-	$(BIN)/python -m service serve --host $(HOST) --port $(PORT) --artifacts $(ARTIFACTS)
+	$(BIN)/python -m service serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(ARTIFACTS),--artifacts $(ARTIFACTS))
 
 .PHONY: test
 test: .venv/dev.stamp ## Run all tests, the style checks and the README's examples

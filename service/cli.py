@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
 
 import typer
 from pydantic import ValidationError
@@ -21,7 +21,7 @@ def _commands() -> None:
     """Serve a character-level LSTM over HTTP: sentiment, and the memory it comes from."""
 
 
-def _serve(**flags: str | None) -> None:
+def _serve(**flags: str | bool | None) -> None:
     """Serve the model until a signal ends it.
 
     Every flag can be given as an environment variable; a flag wins.
@@ -36,17 +36,21 @@ def _serve(**flags: str | None) -> None:
 
 
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
-    """Make a setting's flag. It takes any word: what is valid is for `Settings` alone to say."""
+    """Make a setting's flag. A switch apart, it takes any word: what is valid is for `Settings` alone to say."""
+    switch = field.annotation is bool
     option = typer.Option(
-        _flag_name(name),
+        f"{_flag_name(name)}/--no-{name.replace('_', '-')}" if switch else _flag_name(name),
         help=field.description,
         envvar=f"{ENV_PREFIX}{name.upper()}",
         show_default="unset" if field.default is None else str(field.default) or "none",
-        metavar="VALUE",
+        metavar=None if switch else "|".join(get_args(field.annotation)) if _is_choice(field) else "VALUE",
     )
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
-    )
+    annotation: Any = Annotated[bool | None, option] if switch else Annotated[str | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _is_choice(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is Literal
 
 
 def _flag_name(setting: str) -> str:

@@ -149,14 +149,13 @@ class Inference:
             return await self._judge(texts, deadline, truncate=truncate)
         return await self._judge(texts, deadline, truncate=truncate)
 
-    async def trace(self, field: str, text: str, *, truncate: bool) -> TracedText:
-        """Judge one text, which stands in this field, and show its memory.
+    async def trace(self, field: str, text: str, deadline: float, *, truncate: bool) -> TracedText:
+        """Judge one text, which stands in this field, and show its memory, by the deadline that its slot came with.
 
         Raises:
             UnreadableTextsError: The model cannot read it.
             ServiceError: As for `judge`.
         """
-        deadline = self._deadline()
         with contextlib.suppress(StaleModelError):
             return await self._trace(field, text, deadline, truncate=truncate)
         return await self._trace(field, text, deadline, truncate=truncate)

@@ -187,8 +187,8 @@ async def _infer(wanted: _Wanted, model: Model, request: Request) -> Response:
             need_trace(chosen, wanted.find(answer.model).config.model, len(asked.texts))
 
     if need_trace(chosen, served.config.model, len(asked.texts)):
-        async with model.trace_slots.take():
-            traced = await model.trace(f"{TEXT}[0]", asked.texts[0], truncate=asked.truncate)
+        async with model.trace_slots.take() as deadline:
+            traced = await model.trace(f"{TEXT}[0]", asked.texts[0], deadline, truncate=asked.truncate)
             check(traced)
             started = time.perf_counter()
             body = await asyncio.to_thread(_body, asked, chosen, traced)

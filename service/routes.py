@@ -83,8 +83,8 @@ async def predict_batch(asked: BatchRequest, model: Model) -> Response:
 )
 async def gates(asked: GatesRequest, model: Model) -> Response:
     """Judge a text as `/predict` does, and show every step of the way: each gate and both memories of each layer."""
-    async with model.trace_slots.take():
-        traced = await model.trace("text", asked.text, truncate=asked.truncate)
+    async with model.trace_slots.take() as deadline:
+        traced = await model.trace("text", asked.text, deadline, truncate=asked.truncate)
         started = time.perf_counter()
         document = await asyncio.to_thread(answers.gates_document, traced)
     return _json(document, traced, time.perf_counter() - started)

@@ -78,6 +78,13 @@ class Guard:
             if self.keys_for(path):
                 for operation in operations.values():
                     operation["security"] = [{"bearer": []}, {"apiKey": []}]
+                    operation["responses"]["401"] = _like(operation["responses"], "No key, or none that fits")
+
+
+def _like(responses: dict[str, Any], description: str) -> dict[str, Any]:
+    """Describe one more error in the form of those that an operation has."""
+    error = responses.get("500") or responses["default"]
+    return {"description": description, "content": error["content"]}
 
 
 class KeyCheck:

@@ -28,20 +28,23 @@ class TraceSlots:
         self._seconds = 0.0  # that a slot was taken for, on average
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[None]:
+    async def take(self) -> AsyncIterator[float]:
         """Wait for a slot, and keep it from asking the engine until the answer is written.
+
+        Gives the request's deadline, which the wait is a part of, on this machine's monotonic clock.
 
         Raises:
             OverloadedError: Those who wait already will take longer than the deadline.
             DeadlineError: They did.
         """
+        deadline = time.monotonic() + self._deadline_seconds
         wait = self._waiting * self._seconds / _SLOTS
         if wait > self._deadline_seconds:
             raise OverloadedError(wait)
         await self._acquire()
         started = time.perf_counter()
         try:
-            yield
+            yield deadline
         finally:
             self._slots.release()
             self._seconds += 0.1 * (time.perf_counter() - started - self._seconds)

@@ -117,16 +117,16 @@ class _Worker:
         pause = _FIRST_PAUSE
         while not self._stopped.is_set():
             started = time.monotonic()
-            process = await self._start()
-            code = await process.wait()
+            try:
+                reason = f"exit code {await (await self._start()).wait()}"
+            except OSError as error:  # no process or memory left; it may pass
+                reason = error.strerror or type(error).__name__
             self._process = None
             if self._stopped.is_set():
                 return
             lived = time.monotonic() - started
             pause = _FIRST_PAUSE if lived > _STABLE_AFTER else min(2 * pause, _LONGEST_PAUSE)
-            _logger.error(
-                "a worker ended after %.1f s (exit code %d); starting another one in %.1f s", lived, code, pause
-            )
+            _logger.error("a worker ended after %.1f s (%s); starting another one in %.1f s", lived, reason, pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), pause)
 

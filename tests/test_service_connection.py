@@ -116,7 +116,7 @@ def test_a_batch_and_its_traces_equal_those_of_the_predictor(artifacts: Path, en
             for text, found in zip(texts, judged.predictions, strict=True):
                 expected = predictor.predict_and_trace(text)
                 assert found.probability_negative == pytest.approx(expected.prediction.probability_negative, abs=1e-6)
-                traced = await model.trace("text", text, truncate=False)
+                traced = await model.trace("text", text, LATER, truncate=False)
                 assert traced.trace.tokens == expected.trace.tokens
                 assert traced.trace.token_ids == expected.trace.token_ids
                 assert traced.trace.offsets == expected.trace.offsets
@@ -164,7 +164,7 @@ def test_a_question_that_nobody_waits_for_any_more_is_dropped_by_the_engine(
             with stopped(pid):
                 asked = [
                     asyncio.create_task(model.judge({f"texts[{n}]": "Worst" * 10 for n in range(100)}, truncate=False)),
-                    asyncio.create_task(model.trace("text", "Worst", truncate=False)),
+                    asyncio.create_task(model.trace("text", "Worst", LATER, truncate=False)),
                 ]
                 await until(lambda: len(model._connection._waiting) == 2)
                 for task in asked:
@@ -473,7 +473,7 @@ def test_a_question_that_meets_a_new_model_is_encoded_anew(
             judged = await model.judge({"text": "WORST"}, truncate=False)
             assert judged.model.version == renewed.version
             with pytest.raises(NotReadyError):
-                await model.trace("text", "WORST", truncate=False)
+                await model.trace("text", "WORST", LATER, truncate=False)
 
     asyncio.run(ask())
     assert versions == [renewed.version, loaded.version]
@@ -505,7 +505,7 @@ def test_an_engine_that_is_killed_is_noticed_at_once(artifacts: Path, engine: tu
                 asked: list[asyncio.Task[object]] = [
                     asyncio.create_task(model.judge({"text": "Worst"}, truncate=False)) for _ in range(20)
                 ]
-                asked += [asyncio.create_task(model.trace("text", "Worst", truncate=False)) for _ in range(20)]
+                asked += [asyncio.create_task(model.trace("text", "Worst", LATER, truncate=False)) for _ in range(20)]
                 await until(lambda: len(model._connection._waiting) == 40)
                 os.kill(pid, signal.SIGKILL)
                 outcomes = await asyncio.gather(*asked, return_exceptions=True)

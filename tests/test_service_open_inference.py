@@ -317,7 +317,7 @@ class FailingInference:
         assert not truncate
         raise self.error
 
-    async def trace(self, _field: str, _text: str, *, truncate: bool) -> None:
+    async def trace(self, _field: str, _text: str, _deadline: float, *, truncate: bool) -> None:
         assert not truncate
         raise self.error
 
