@@ -88,7 +88,7 @@ def test_nothing_is_traced_unless_wanted() -> None:
 @pytest.mark.parametrize("missing", ["opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"])
 def test_packages_that_are_missing_are_one_clear_line(missing: str) -> None:
     code = "import sys; sys.modules[sys.argv.pop(1)] = None; from service.cli import cli; cli()"
-    command = [sys.executable, "-c", code, missing, "serve", "--port", "0", "--otel", "true"]
+    command = [sys.executable, "-c", code, missing, "serve", "--port", "0", "--otel"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr == (
