@@ -17,13 +17,14 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from charlstm.config import Precision
 from charlstm.model import SentimentLSTM
 from charlstm.vocabulary import PADDING_ID
 
@@ -35,7 +36,6 @@ _STEPS_ALONE = tuple(range(8, 257, 8))
 _SEATS = (1, 2, 4, 8, 16, 24, 32, 48, 64)  # each is the sum of two smaller ones, so a batch can be split
 
 Key = TypeVar("Key", bound=Hashable)
-Precision = Literal["float32", "bfloat16"]
 TokenIds = Sequence[int] | NDArray[np.int32]
 _States = tuple[Tensor, Tensor]  # hidden and cell state, (layers, B, H) each
 

@@ -10,6 +10,7 @@ FORMAT_VERSION: Final = 1
 
 POSITIVE, NEGATIVE = 0, 1
 Label = Literal["positive", "negative"]
+Precision = Literal["float32", "bfloat16"]
 LABELS: Final[tuple[Literal["positive"], Literal["negative"]]] = ("positive", "negative")
 
 # Far above any model of this kind; a damaged number has to be an error, not hours of allocating.

@@ -1,9 +1,9 @@
 """From a text to the numbers a model reads: preprocessing and vocabulary together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from charlstm.text import Preprocessing
-from charlstm.vocabulary import Vocabulary
+from charlstm.vocabulary import PADDING_ID, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,17 +12,23 @@ class EncodedText:
 
     Attributes:
         token_ids: The index of each of its T tokens.
-        offsets: For each token the index in the original text where it starts.
+        offsets: For each token the index in the original text where it starts; None for padding.
         characters: How many characters of the original text were read.
         unknown: How many tokens the vocabulary does not know.
         truncated: Whether the text was cut to the model's limit.
     """
 
     token_ids: tuple[int, ...]
-    offsets: tuple[int, ...]
+    offsets: tuple[int | None, ...]
     characters: int
     unknown: int
     truncated: bool
+
+    def padded(self, pad_to: int | None) -> "EncodedText":
+        """Return the text as a model with this `pad_to` reads it: the padding counts as steps without an offset."""
+        missing = 0 if pad_to is None else pad_to - len(self.token_ids)
+        token_ids, offsets = self.token_ids + (PADDING_ID,) * missing, self.offsets + (None,) * missing
+        return replace(self, token_ids=token_ids, offsets=offsets)
 
 
 @dataclass(frozen=True, slots=True)

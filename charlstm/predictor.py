@@ -77,7 +77,7 @@ class Predictor:
             return self.predict([texts], truncate=truncate)[0]
         encoded = [self._encode(index, text, truncate=truncate) for index, text in enumerate(texts)]
         probabilities = self._probabilities_negative(encoded)
-        return [_prediction(text, float(p)) for text, p in zip(encoded, probabilities, strict=True)]
+        return [Prediction.of(text, float(p)) for text, p in zip(encoded, probabilities, strict=True)]
 
     def trace(self, text: str, *, truncate: bool = False) -> GateTrace:
         """Predict one text and show every step of the way; the last probability is the prediction.
@@ -95,7 +95,7 @@ class Predictor:
         """
         encoded = self._encoder.encode(text, truncate=truncate)
         trace = self._trace(encoded)
-        return TracedPrediction(_prediction(encoded, float(trace.probability_so_far[-1])), trace)
+        return TracedPrediction(Prediction.of(encoded, float(trace.probability_so_far[-1])), trace)
 
     def _encode(self, index: int, text: object, *, truncate: bool) -> EncodedText:
         if not isinstance(text, str):
@@ -120,15 +120,14 @@ class Predictor:
 
     @torch.inference_mode()
     def _trace(self, text: EncodedText) -> GateTrace:
-        token_ids, _ = collate([text.token_ids], self._pad_to)  # (1, T)
+        read = text.padded(self._pad_to)
+        token_ids, _ = collate([read.token_ids])  # (1, T)
         layers = trace_layers(self._model, self._model.embed(token_ids.to(self.device)))
         logits = self._model.readout(layers[-1].hidden_state[0])  # (T,)
-        all_ids = tuple(token_ids[0].tolist())
-        padding = (None,) * (len(all_ids) - len(text.offsets))
         return GateTrace(
-            tokens=tuple(self.artifacts.vocabulary.decode(all_ids)),
-            token_ids=all_ids,
-            offsets=text.offsets + padding,
+            tokens=tuple(self.artifacts.vocabulary.decode(read.token_ids)),
+            token_ids=read.token_ids,
+            offsets=read.offsets,
             layers=tuple(LayerTrace(*(signal[0].cpu().numpy() for signal in layer)) for layer in layers),
             probability_so_far=self._probability(logits).cpu().numpy(),
         )
@@ -159,7 +158,3 @@ def find_device(name: str) -> torch.device:
         found = torch.cuda.device_count()
         raise DeviceError(f"device {name!r} is not available: this machine shows {found} CUDA devices to PyTorch")
     return device
-
-
-def _prediction(text: EncodedText, probability_negative: float) -> Prediction:
-    return Prediction(probability_negative, text.characters, text.unknown, text.truncated)

@@ -9,12 +9,13 @@ Sizes: T steps, H = hidden_size.
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlstm.config import LABELS, NEGATIVE, POSITIVE, Label
+from charlstm.encoding import EncodedText
 
 FloatArray = NDArray[np.float32]
 
@@ -67,6 +68,11 @@ class Prediction:
     characters: int
     unknown_characters: int
     truncated: bool
+
+    @classmethod
+    def of(cls, text: EncodedText, probability_negative: float) -> Self:
+        """Say how a text was judged that was read in this way."""
+        return cls(probability_negative, text.characters, text.unknown, text.truncated)
 
     @property
     def label(self) -> Label:

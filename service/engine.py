@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from charlstm.artifacts import Artifacts
-from charlstm.batching import ContinuousBatch, Finished, Precision
+from charlstm.batching import ContinuousBatch, Finished
+from charlstm.config import Precision
 from charlstm.gates import trace_layers
 from service.protocol import Answer, Cancel, Logits, ProtocolError, Rejected, Statistics, Submit, Trace, Traced
 

@@ -23,7 +23,7 @@ import msgspec
 import torch
 
 from charlstm.artifacts import Artifacts, load_artifacts
-from charlstm.batching import Precision
+from charlstm.config import Precision
 from charlstm.errors import CharLSTMError, DeviceError
 from charlstm.predictor import find_device
 from service import logs

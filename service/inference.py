@@ -19,7 +19,6 @@ import numpy as np
 from charlstm.encoding import EncodedText
 from charlstm.errors import TextError
 from charlstm.trace import SIGNALS, GateTrace, LayerTrace, Prediction
-from charlstm.vocabulary import PADDING_ID
 from service.connection import EngineConnection, PackedTexts, ServedModel, pack
 from service.errors import (
     CharacterLimitError,
@@ -173,7 +172,7 @@ class Inference:
         encoded, packed = await self._encode(model, texts, truncate=truncate)
         answer = await self._connection.submit(model.version, packed, deadline)
         predictions = [
-            _prediction(text, _sigmoid(logit / model.config.calibration.temperature))
+            Prediction.of(text, _sigmoid(logit / model.config.calibration.temperature))
             for text, logit in zip(encoded, answer.logits, strict=True)
         ]
         return Judged(model, predictions, answer.waited, answer.took)
@@ -183,7 +182,7 @@ class Inference:
         (encoded,), packed = await self._encode(model, {field: text}, truncate=truncate)
         answer = await self._connection.trace(model.version, packed, deadline)
         trace = _gate_trace(model, encoded, answer)
-        prediction = _prediction(encoded, float(trace.probability_so_far[-1]))
+        prediction = Prediction.of(encoded, float(trace.probability_so_far[-1]))
         return TracedText(model, prediction, trace, answer.waited, answer.took)
 
     def _deadline(self) -> float:
@@ -229,16 +228,7 @@ def _encode(model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> 
             faults.append(TextFault(field, error))
     if faults:
         raise UnreadableTextsError(faults)
-    return encoded, pack([_padded(model, text) for text in encoded])
-
-
-def _padded(model: ServedModel, text: EncodedText) -> tuple[int, ...]:
-    pad_to = model.config.model.pad_to
-    return text.token_ids if pad_to is None else text.token_ids + (PADDING_ID,) * (pad_to - len(text.token_ids))
-
-
-def _prediction(text: EncodedText, probability_negative: float) -> Prediction:
-    return Prediction(probability_negative, text.characters, text.unknown, text.truncated)
+    return encoded, pack([text.padded(model.config.model.pad_to).token_ids for text in encoded])
 
 
 def _sigmoid(x: float) -> float:
@@ -246,15 +236,15 @@ def _sigmoid(x: float) -> float:
 
 
 def _gate_trace(model: ServedModel, text: EncodedText, answer: Traced) -> GateTrace:
-    token_ids = _padded(model, text)
+    read = text.padded(model.config.model.pad_to)
     logits = np.frombuffer(answer.logits, np.float32)  # (T,)
-    shape = (answer.layers, len(SIGNALS), len(token_ids), answer.hidden_size)
+    shape = (answer.layers, len(SIGNALS), len(read.token_ids), answer.hidden_size)
     signals = np.frombuffer(answer.signals, np.float32).reshape(shape)
     scaled = logits / np.float32(model.config.calibration.temperature)
     return GateTrace(
-        tokens=tuple(model.encoder.vocabulary.decode(token_ids)),
-        token_ids=token_ids,
-        offsets=text.offsets + (None,) * (len(token_ids) - len(text.offsets)),
+        tokens=tuple(model.encoder.vocabulary.decode(read.token_ids)),
+        token_ids=read.token_ids,
+        offsets=read.offsets,
         layers=tuple(LayerTrace(*layer) for layer in signals),
         probability_so_far=np.exp(-np.logaddexp(np.float32(0), -scaled)),  # the sigmoid, which cannot overflow so
     )

@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_core import to_json
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from charlstm.config import Precision
+
 ENV_PREFIX: Final = "CHARLSTM_"
 
 
@@ -24,7 +26,7 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         default=None, ge=1, description="Threads of the engine; if unset, a core fewer than there are, 4 at most."
     )
-    precision: Literal["float32", "bfloat16", "auto"] = Field(
+    precision: Literal[Precision, "auto"] = Field(
         default="float32", description="Arithmetic of predictions; auto is bfloat16 where the device has it."
     )
     engine_socket: Path | None = Field(

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm import batching
-from charlstm.batching import Chunk, ContinuousBatch, Finished, Precision
+from charlstm.batching import Chunk, ContinuousBatch, Finished
+from charlstm.config import Precision
 from charlstm.model import SentimentLSTM
 from tests.tiny import random_tensor, tiny_config, tiny_model
 

@@ -1,14 +1,12 @@
 """Recipes: every choice that shapes a model, in one frozen record each, under a preset's name."""
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from charlstm.config import ModelConfig
+from charlstm.config import ModelConfig, Precision
 from charlstm.text import Level, Preprocessing
-
-Precision = Literal["float32", "bfloat16"]
 
 
 class Recipe(BaseModel):
