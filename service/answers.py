@@ -15,18 +15,19 @@ from service.settings import Settings
 
 def predict_response(judged: Judged) -> PredictResponse:
     """Answer for the only text."""
-    return _response(judged.model, judged.predictions[0])
+    return _response(_name(judged), judged.predictions[0])
 
 
 def batch_response(judged: Judged) -> BatchResponse:
     """Answer for all texts."""
-    return BatchResponse(predictions=[_response(judged.model, prediction) for prediction in judged.predictions])
+    name = _name(judged)
+    return BatchResponse(predictions=[_response(name, prediction) for prediction in judged.predictions])
 
 
 def gates_document(traced: TracedText) -> bytes:
     """Write the JSON of a `GatesResponse`. Takes milliseconds: not for the event loop."""
     trace = traced.trace
-    document: dict[str, Any] = _response(traced.model, traced.prediction).model_dump() | {
+    document: dict[str, Any] = _response(_name(traced), traced.prediction).model_dump() | {
         "tokens": trace.tokens,
         "token_ids": trace.token_ids,
         "offsets": trace.offsets,
@@ -40,7 +41,7 @@ def info(model: ServedModel, settings: Settings) -> Info:
     """Describe what is served."""
     config = model.config
     return Info(
-        model=_name(model),
+        model=ModelName(name=config.name, version=model.version, precision=model.precision),
         architecture=config.model,
         preprocessing=config.preprocessing,
         labels=list(config.labels),
@@ -62,11 +63,11 @@ def info(model: ServedModel, settings: Settings) -> Info:
     )
 
 
-def _name(model: ServedModel) -> ModelName:
-    return ModelName(name=model.config.name, version=model.version)
+def _name(found: Judged | TracedText) -> ModelName:
+    return ModelName(name=found.model.config.name, version=found.model.version, precision=found.precision)
 
 
-def _response(model: ServedModel, prediction: Prediction) -> PredictResponse:
+def _response(model: ModelName, prediction: Prediction) -> PredictResponse:
     negative = prediction.probability_negative
     # Nothing in here comes from outside, so nothing has to be checked.
     return PredictResponse.model_construct(
@@ -76,7 +77,7 @@ def _response(model: ServedModel, prediction: Prediction) -> PredictResponse:
         characters=prediction.characters,
         unknown_characters=prediction.unknown_characters,
         truncated=prediction.truncated,
-        model=_name(model),
+        model=model,
     )
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from charlstm.config import ArtifactConfig
+from charlstm.config import ArtifactConfig, Precision
 from charlstm.encoding import TextEncoder
 from charlstm.vocabulary import Vocabulary
 from service.errors import (
@@ -72,7 +72,7 @@ class ServedModel:
     config: ArtifactConfig
     encoder: TextEncoder
     device: str
-    precision: str
+    precision: Precision
 
 
 class PackedTexts(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Self
 
 import numpy as np
 
+from charlstm.config import Precision
 from charlstm.encoding import EncodedText
 from charlstm.errors import TextError
 from charlstm.trace import SIGNALS, GateTrace, LayerTrace, Prediction
@@ -54,6 +55,11 @@ class Judged:
     waited: float
     took: float
 
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic that they come from."""
+        return self.model.precision
+
 
 @dataclass(frozen=True, slots=True)
 class TracedText:
@@ -64,6 +70,11 @@ class TracedText:
     trace: GateTrace
     waited: float
     took: float
+
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic that both come from."""
+        return "float32"
 
 
 class Inference:

@@ -234,7 +234,11 @@ def _json_length(request: Request) -> int | None:
 
 
 def _body(asked: InferenceRequest, chosen: tuple[RequestedOutput, ...], answer: Judged | TracedText) -> ResponseBody:
-    head = {"model_name": answer.model.config.name, "model_version": answer.model.version}
+    head: dict[str, object] = {
+        "model_name": answer.model.config.name,
+        "model_version": answer.model.version,
+        "parameters": {"precision": answer.precision},
+    }
     if asked.id is not None:
         head = {"id": asked.id, **head}
     tensors = output_tensors(answer, asked.shape)

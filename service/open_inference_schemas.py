@@ -82,6 +82,7 @@ class InferenceResponse(_Answer):
     id: str | None = Field(default=None, description="As in the request.")
     model_name: str
     model_version: str
+    parameters: dict[str, str] = Field(description="`precision`: the arithmetic of this answer; a trace is float32.")
     outputs: list[OutputTensor]
 
 

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from charlstm.config import Precision
 from service.logs import Form
 
 LARGEST_FRAME: Final = 1 << 30  # bytes of one message; the trace of a book takes less
@@ -97,7 +98,7 @@ class Loaded(msgspec.Struct, tag=True, frozen=True):
     config: bytes
     vocabulary: bytes
     device: str
-    precision: str
+    precision: Precision
 
 
 class Logits(msgspec.Struct, tag=True, frozen=True):

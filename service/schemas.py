@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from charlstm.config import Calibration, Label, ModelConfig, Scores, TrainingRecord
+from charlstm.config import Calibration, Label, ModelConfig, Precision, Scores, TrainingRecord
 from charlstm.text import Preprocessing
 
 Signal = list[list[float]]
@@ -61,13 +61,14 @@ class GatesRequest(PredictRequest):
 
 
 class ModelName(_Answer):
-    """Which model answered."""
+    """Which model answered, and how."""
 
     name: str = Field(examples=["default"])
     version: str = Field(
         description="Twelve hexadecimal digits that change whenever any part of the model does.",
         examples=["0f3a9c41d2e7"],
     )
+    precision: Precision = Field(description="Arithmetic of this answer; a trace is always float32.")
 
 
 class Probabilities(_Answer):
@@ -160,7 +161,7 @@ class Info(_Answer):
     training: TrainingRecord | None = Field(description="Where the weights come from; null if that is not recorded.")
     metrics: dict[str, Scores] = Field(description="Scores on the test part of each split, by the split's name.")
     device: str = Field(description="What the model runs on.", examples=["cpu"])
-    precision: str = Field(description="Arithmetic of predictions; traces are float32.", examples=["float32"])
+    precision: Precision = Field(description="Arithmetic of predictions; traces are float32.")
     limits: Limits
     package_version: str = Field(examples=["0.1.0"])
 

@@ -7,7 +7,7 @@ Sizes: N texts.
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -289,7 +289,7 @@ def pack_texts(texts: Iterable[str]) -> bytes:
     return b"".join(part for element in elements for part in (len(element).to_bytes(_LENGTH_SIZE, "little"), element))
 
 
-def encode_response(head: dict[str, str], tensors: Sequence[tuple[Tensor, bool]]) -> ResponseBody:
+def encode_response(head: Mapping[str, object], tensors: Sequence[tuple[Tensor, bool]]) -> ResponseBody:
     """Write an answer.
 
     Args:

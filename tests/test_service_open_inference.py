@@ -146,6 +146,7 @@ def test_each_text_gets_the_probability_and_the_label_of_the_predictor_in_the_sh
     result = triton.infer("tiny", text_tensor(texts, column=column, binary=binary), outputs=outputs, request_id="7")
     head = result.get_response()
     assert (head["id"], head["model_name"], head["model_version"]) == ("7", "tiny", predictor.artifacts.version)
+    assert head["parameters"] == {"precision": "float32"}
     predictions = predictor.predict(texts)
     probabilities = result.as_numpy("probability_negative")
     shape = (len(texts), 1) if column else (len(texts),)
