@@ -30,6 +30,7 @@ from charlstm.config import FORMAT_VERSION, ArtifactConfig
 from charlstm.encoding import TextEncoder
 from charlstm.errors import ArtifactError
 from charlstm.model import SentimentLSTM
+from charlstm.readout import Readout
 from charlstm.vocabulary import Vocabulary
 
 CONFIG, VOCABULARY, SAFETENSORS, STATE_DICT = "config.json", "vocabulary.json", "model.safetensors", "model.pt"
@@ -56,6 +57,13 @@ class Artifacts:
     def encoder(self) -> TextEncoder:
         """The way from a text to this model's token ids."""
         return TextEncoder(self.config.preprocessing, self.vocabulary)
+
+    @property
+    def readout(self) -> Readout:
+        """The way from this model's last hidden state to a probability."""
+        head = self.model.head
+        weight = head.weight.detach().cpu().numpy()[0]  # (H,)
+        return Readout(weight, head.bias.item(), self.config.calibration.temperature)
 
 
 def save_artifacts(

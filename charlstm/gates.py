@@ -8,6 +8,7 @@ fused pass gives the prediction and the trace, on the CPU and on the GPU.
 Sizes: B texts, T steps, I = a layer's inputs, H = hidden_size.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,21 +28,32 @@ class LayerSignals(NamedTuple):
     hidden_state: Tensor
 
 
-def trace_layers(model: SentimentLSTM, embedded: Tensor) -> list[LayerSignals]:
+class LayerState(NamedTuple):
+    """What one layer carries from one step to the next: the short-term and the long-term memory, (B, H) each."""
+
+    hidden_state: Tensor
+    cell_state: Tensor
+
+
+def trace_layers(
+    model: SentimentLSTM, embedded: Tensor, states: Sequence[LayerState] | None = None
+) -> list[LayerSignals]:
     """Run the LSTM once, layer by layer, and work out the signals of every step.
 
     Args:
         model: The network, in evaluation mode.
         embedded: (B, T, E) embedded tokens.
+        states: What each layer remembers of the text before; nothing if this is its beginning.
 
     Returns:
         The signals of each layer; the last one's hidden states are what the prediction reads.
     """
     layers = []
     inputs = embedded  # (B, T, I)
-    for weights in _weights_by_layer(model.lstm):
-        hidden_states = _run_layer(inputs, weights)  # (B, T, H)
-        layers.append(layer_signals(inputs, hidden_states, weights))
+    for index, weights in enumerate(weights_by_layer(model.lstm)):
+        state = states[index] if states is not None else _empty_state(inputs, weights)
+        hidden_states = _run_layer(inputs, weights, state)  # (B, T, H)
+        layers.append(layer_signals(inputs, hidden_states, weights, state))
         inputs = hidden_states
     return layers
 
@@ -55,21 +67,21 @@ class LayerWeights(NamedTuple):
     bias_hh: Tensor  # (4H,)
 
 
-def layer_signals(inputs: Tensor, hidden_states: Tensor, weights: LayerWeights) -> LayerSignals:
-    """Recover what a layer did, from what it read (B, T, I) and what it showed (B, T, H), starting at zero."""
-    previous_hidden = torch.nn.functional.pad(hidden_states, (0, 0, 1, 0))[:, :-1]  # (B, T, H)
+def layer_signals(inputs: Tensor, hidden_states: Tensor, weights: LayerWeights, state: LayerState) -> LayerSignals:
+    """Recover what a layer did, from what it read (B, T, I), what it showed (B, T, H) and the state it started in."""
+    previous_hidden = torch.cat((state.hidden_state.unsqueeze(1), hidden_states[:, :-1]), dim=1)  # (B, T, H)
     stacked = torch.nn.functional.linear(inputs, weights.weight_ih, weights.bias_ih) + torch.nn.functional.linear(
         previous_hidden, weights.weight_hh, weights.bias_hh
     )  # (B, T, 4H)
     input_gate, forget_gate, candidate, output_gate = stacked.chunk(4, dim=-1)  # (B, T, H) each
     input_gate, forget_gate, output_gate = input_gate.sigmoid(), forget_gate.sigmoid(), output_gate.sigmoid()
     candidate = candidate.tanh()
-    cell_state = linear_recurrence(forget_gate, input_gate * candidate)
+    cell_state = linear_recurrence(forget_gate, input_gate * candidate, state.cell_state)
     return LayerSignals(forget_gate, input_gate, candidate, output_gate, cell_state, hidden_states)
 
 
-def linear_recurrence(keep: Tensor, add: Tensor) -> Tensor:
-    """Solve c_t = keep_t * c_(t-1) + add_t with c_0 = 0 for all steps at once.
+def linear_recurrence(keep: Tensor, add: Tensor, start: Tensor) -> Tensor:
+    """Solve c_t = keep_t * c_(t-1) + add_t with c_0 = start for all steps at once.
 
     A scan by doubling (Hillis & Steele, 1986): after k rounds each c_t holds the last 2^k contributions, so T steps
     take log2(T) rounds of whole-tensor arithmetic. Nothing is divided, so long runs of closed gates are harmless.
@@ -77,10 +89,12 @@ def linear_recurrence(keep: Tensor, add: Tensor) -> Tensor:
     Args:
         keep: (B, T, H) factors in 0..1.
         add: (B, T, H) what each step writes.
+        start: (B, H).
 
     Returns:
         (B, T, H).
     """
+    add = torch.cat((add[:, :1] + keep[:, :1] * start.unsqueeze(1), add[:, 1:]), dim=1)
     steps, distance = keep.shape[1], 1
     while distance < steps:
         carried = keep[:, distance:] * add[:, :-distance]
@@ -90,16 +104,21 @@ def linear_recurrence(keep: Tensor, add: Tensor) -> Tensor:
     return add
 
 
-def _weights_by_layer(lstm: torch.nn.LSTM) -> list[LayerWeights]:
+def weights_by_layer(lstm: torch.nn.LSTM) -> list[LayerWeights]:
+    """Return PyTorch's parameters of each layer, from the bottom up."""
     return [LayerWeights(*parameters) for parameters in lstm.all_weights]
 
 
-def _run_layer(inputs: Tensor, weights: LayerWeights) -> Tensor:
+def _empty_state(inputs: Tensor, weights: LayerWeights) -> LayerState:
+    empty = inputs.new_zeros(len(inputs), weights.weight_hh.shape[1])  # (B, H)
+    return LayerState(empty, empty)
+
+
+def _run_layer(inputs: Tensor, weights: LayerWeights, state: LayerState) -> Tensor:
     """Run the fused LSTM over one layer alone: nn.LSTM keeps the hidden states of its lower layers to itself."""
-    zero = inputs.new_zeros(1, len(inputs), weights.weight_hh.shape[1])  # (1, B, H)
     outputs: Tensor = torch.lstm(
         inputs,
-        (zero, zero),
+        (state.hidden_state.unsqueeze(0), state.cell_state.unsqueeze(0)),  # (1, B, H) each
         list(weights),
         has_biases=True,
         num_layers=1,

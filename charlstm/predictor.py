@@ -6,20 +6,22 @@ predictor.trace("Worst update ever").layers[0].forget_gate
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self, overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from charlstm.artifacts import Artifacts, load_artifacts
+from charlstm.clamp import Clamp
 from charlstm.encoding import EncodedText
 from charlstm.errors import DeviceError, TextError
 from charlstm.gates import trace_layers
 from charlstm.model import collate
-from charlstm.trace import GateTrace, LayerTrace, Prediction, TracedPrediction
+from charlstm.readout import FloatArray
+from charlstm.trace import GateTrace, Prediction, TracedPrediction
+from charlstm.what_if import trace_clamped
 
 # Texts of one batch are of similar length, so padding stays small; larger batches gain nothing on a CPU.
 _BATCH_SIZE = 64
@@ -44,7 +46,7 @@ class Predictor:
         self._model = artifacts.model.to(self.device)
         self._model.lstm.flatten_parameters()
         self._encoder = artifacts.encoder
-        self._temperature = artifacts.config.calibration.temperature
+        self._readout = artifacts.readout
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str], device: str = "auto") -> Self:
@@ -79,22 +81,24 @@ class Predictor:
         probabilities = self._probabilities_negative(encoded)
         return [Prediction.of(text, float(p)) for text, p in zip(encoded, probabilities, strict=True)]
 
-    def trace(self, text: str, *, truncate: bool = False) -> GateTrace:
+    def trace(self, text: str, *, truncate: bool = False, clamps: Sequence[Clamp] = ()) -> GateTrace:
         """Predict one text and show every step of the way; the last probability is the prediction.
 
-        Raises:
-            TextError: The text is empty, no valid Unicode, or too long and may not be cut.
-        """
-        return self.predict_and_trace(text, truncate=truncate).trace
-
-    def predict_and_trace(self, text: str, *, truncate: bool = False) -> TracedPrediction:
-        """Give the prediction and the trace of one text, from one pass.
+        Args:
+            text: Any valid Unicode text of at least one token.
+            truncate: Whether a text over the model's limit is cut instead of refused.
+            clamps: Signals to hold by force, to see what becomes of the prediction then.
 
         Raises:
             TextError: The text is empty, no valid Unicode, or too long and may not be cut.
+            IndexError: A clamp names a unit that there is not.
         """
+        return self.predict_and_trace(text, truncate=truncate, clamps=clamps).trace
+
+    def predict_and_trace(self, text: str, *, truncate: bool = False, clamps: Sequence[Clamp] = ()) -> TracedPrediction:
+        """Give the prediction and the trace of one text, from one pass; everything else is as in `trace`."""
         encoded = self._encoder.encode(text, truncate=truncate)
-        trace = self._trace(encoded)
+        trace = self._trace(encoded, clamps)
         return TracedPrediction(Prediction.of(encoded, float(trace.probability_so_far[-1])), trace)
 
     def _encode(self, index: int, text: object, *, truncate: bool) -> EncodedText:
@@ -108,32 +112,26 @@ class Predictor:
             raise
 
     @torch.inference_mode()
-    def _probabilities_negative(self, texts: list[EncodedText]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    def _probabilities_negative(self, texts: list[EncodedText]) -> FloatArray:
         by_length = sorted(range(len(texts)), key=lambda index: len(texts[index].token_ids))
         result = np.empty(len(texts), dtype=np.float32)
         for start in range(0, len(texts), _BATCH_SIZE):
             batch = by_length[start : start + _BATCH_SIZE]
             token_ids, lengths = collate([texts[index].token_ids for index in batch], self._pad_to)  # (B, T), (B,)
             logits = self._model(token_ids.to(self.device), lengths.to(self.device))  # (B,)
-            result[batch] = self._probability(logits).cpu().numpy()
-        return result
+            result[batch] = logits.cpu().numpy()
+        return self._readout.probabilities(result)
 
     @torch.inference_mode()
-    def _trace(self, text: EncodedText) -> GateTrace:
+    def _trace(self, text: EncodedText, clamps: Sequence[Clamp]) -> GateTrace:
         read = text.padded(self._pad_to)
         token_ids, _ = collate([read.token_ids])  # (1, T)
-        layers = trace_layers(self._model, self._model.embed(token_ids.to(self.device)))
+        embedded = self._model.embed(token_ids.to(self.device))  # (1, T, E)
+        layers = trace_clamped(self._model, embedded, clamps) if clamps else trace_layers(self._model, embedded)
         logits = self._model.readout(layers[-1].hidden_state[0])  # (T,)
-        return GateTrace(
-            tokens=tuple(self.artifacts.vocabulary.decode(read.token_ids)),
-            token_ids=read.token_ids,
-            offsets=read.offsets,
-            layers=tuple(LayerTrace(*(signal[0].cpu().numpy() for signal in layer)) for layer in layers),
-            probability_so_far=self._probability(logits).cpu().numpy(),
-        )
-
-    def _probability(self, logits: Tensor) -> Tensor:
-        return (logits / self._temperature).sigmoid()
+        signals = np.stack([[signal[0].cpu().numpy() for signal in layer] for layer in layers])  # (layers, 6, T, H)
+        tokens = self.artifacts.vocabulary.decode(read.token_ids)
+        return GateTrace.of(read, tokens, signals, logits.cpu().numpy(), self._readout)
 
     @property
     def _pad_to(self) -> int | None:

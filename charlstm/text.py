@@ -17,6 +17,7 @@ Level = Literal["character", "word"]
 
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 _WORD = re.compile(r"\w+|[^\w\s]")
+_WORD_WITH_SPACE = re.compile(r"\A\s*\S*\s*|\S+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,14 @@ class Preprocessing(BaseModel):
     def _words(self, text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
         matches = ((match.group(), match.start()) for match in _WORD.finditer(text))
         return _unzip((word.casefold() if self.casefold else word, start) for word, start in matches)
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Divide a text into words by its white space, without a gap: each span holds a word and the space behind it.
+
+    This is how people read a text; what a model's tokens are is another matter.
+    """
+    return [match.span() for match in _WORD_WITH_SPACE.finditer(text)]
 
 
 def _unzip(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, ...], tuple[int, ...]]:

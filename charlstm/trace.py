@@ -8,16 +8,16 @@ short-term memory.
 Sizes: T steps, H = hidden_size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charlstm.attribution import Attribution, attribute
 from charlstm.config import LABELS, NEGATIVE, POSITIVE, Label
 from charlstm.encoding import EncodedText
-
-FloatArray = NDArray[np.float32]
+from charlstm.readout import FloatArray, Readout
 
 
 class LayerTrace(NamedTuple):
@@ -39,18 +39,46 @@ class GateTrace:
     """One text's way through the network.
 
     Attributes:
+        text: As it was given, as far as it was read.
         tokens: The T tokens as the model saw them; unknown ones are `<UNK>`.
         token_ids: Their indices in the vocabulary.
         offsets: For each step the index in the original text where its token starts; None for a step of padding.
         layers: For each LSTM layer, from the bottom up, six arrays of shape (T, H).
         probability_so_far: (T,) P(negative) if the text ended after this step. The last one is the prediction.
+        attribution: The share of each step, and of each unit of the top layer, in the prediction.
     """
 
+    text: str
     tokens: tuple[str, ...]
     token_ids: tuple[int, ...]
     offsets: tuple[int | None, ...]
     layers: tuple[LayerTrace, ...]
     probability_so_far: FloatArray
+    attribution: Attribution
+
+    @classmethod
+    def of(
+        cls, text: EncodedText, tokens: Sequence[str], signals: FloatArray, logits: FloatArray, readout: Readout
+    ) -> Self:
+        """Put together what the network did with a text.
+
+        Args:
+            text: As it was read, with its padding if the model reads that.
+            tokens: The T tokens of it.
+            signals: (layers, 6, T, H) in the order of `LayerTrace`.
+            logits: (T,) after each step, not calibrated.
+            readout: Of the network.
+        """
+        layers = tuple(LayerTrace(*layer) for layer in signals)
+        return cls(
+            text=text.text,
+            tokens=tuple(tokens),
+            token_ids=text.token_ids,
+            offsets=text.offsets,
+            layers=layers,
+            probability_so_far=readout.probabilities(logits),
+            attribution=_attribute(readout, layers[-1], float(logits[-1])),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +119,9 @@ class TracedPrediction:
 
     prediction: Prediction
     trace: GateTrace
+
+
+def _attribute(readout: Readout, top: LayerTrace, logit: float) -> Attribution:
+    empty = np.zeros_like(top.cell_state[:1])  # (1, H): what every text begins with
+    cell_states = np.concatenate((empty, top.cell_state))  # (T + 1, H)
+    return attribute(readout, cell_states, top.output_gate[-1], top.hidden_state[-1], logit)

@@ -16,8 +16,11 @@ from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
+from charlstm.clamp import Clamp
 from charlstm.config import ArtifactConfig, Precision
 from charlstm.encoding import TextEncoder
+from charlstm.readout import FloatArray, Readout
+from charlstm.trace import SIGNALS
 from charlstm.vocabulary import Vocabulary
 from service.errors import (
     DeadlineError,
@@ -66,6 +69,7 @@ class ServedModel:
         encoder: From texts to its token ids.
         device: What it runs on.
         precision: Of its predictions.
+        readout: From its last hidden state to a probability.
     """
 
     version: str
@@ -73,6 +77,7 @@ class ServedModel:
     encoder: TextEncoder
     device: str
     precision: Precision
+    readout: Readout
 
 
 class PackedTexts(NamedTuple):
@@ -82,7 +87,7 @@ class PackedTexts(NamedTuple):
     lengths: list[int]
 
 
-def pack(texts: Sequence[tuple[int, ...]]) -> PackedTexts:
+def pack(texts: Sequence[Sequence[int]]) -> PackedTexts:
     """Pack the token ids of texts; it takes milliseconds for a hundred thousand."""
     token_ids = np.fromiter(itertools.chain.from_iterable(texts), dtype="<i4")
     return PackedTexts(token_ids.tobytes(), [len(text) for text in texts])
@@ -142,13 +147,18 @@ class EngineConnection:
         token_ids, lengths = texts
         return await self._ask(lambda number: Submit(number, version, token_ids, lengths, deadline), Logits, deadline)
 
-    async def trace(self, version: str, text: PackedTexts, deadline: float) -> Traced:
-        """Get the trace of one text, given as for `submit`.
+    async def trace(
+        self, version: str, token_ids: bytes, deadline: float, *, states: bytes = b"", clamps: Sequence[Clamp] = ()
+    ) -> Traced:
+        """Get the trace of one text, given as in `Trace`.
 
         Raises:
             ServiceError: See `_ask`.
         """
-        return await self._ask(lambda number: Trace(number, version, text.token_ids, deadline), Traced, deadline)
+        held = list(clamps)
+        return await self._ask(
+            lambda number: Trace(number, version, token_ids, deadline, states, held), Traced, deadline
+        )
 
     async def reload(self) -> Reloaded:
         """Have the artifacts loaded again, however long it takes.
@@ -249,10 +259,24 @@ class EngineConnection:
                 future.set_exception(EngineLostError())
 
 
+def logits_of(answer: Traced) -> FloatArray:
+    """Return the (T,) logits of a trace."""
+    return np.frombuffer(answer.logits, np.float32)
+
+
+def signals_of(answer: Traced) -> FloatArray:
+    """Return the (layers, 6, T, H) signals of a trace."""
+    steps = len(answer.logits) // np.float32().nbytes
+    shape = (answer.layers, len(SIGNALS), steps, answer.hidden_size)
+    return np.frombuffer(answer.signals, np.float32).reshape(shape)
+
+
 def _served_model(loaded: Loaded) -> ServedModel:
     config = ArtifactConfig.model_validate_json(loaded.config)
     encoder = TextEncoder(config.preprocessing, Vocabulary.from_json(loaded.vocabulary.decode()))
-    return ServedModel(loaded.version, config, encoder, loaded.device, loaded.precision)
+    weight = np.frombuffer(loaded.readout_weight, np.float32)
+    readout = Readout(weight, loaded.readout_bias, config.calibration.temperature)
+    return ServedModel(loaded.version, config, encoder, loaded.device, loaded.precision, readout)
 
 
 def _error(rejected: Rejected) -> ServiceError:

@@ -1,30 +1,31 @@
 """The engine: one network, one running batch, and the questions that wait for both. Knows no sockets and no HTTP.
 
-Predictions share a continuous batch, in which the texts of a question take turns with those of the others. A trace is
-one pass of its own between two chunks. Whoever owns the engine hands it questions with `ask` and calls `work` as long
-as it is `busy`.
+Predictions share a continuous batch, in which the texts of a question take turns with those of the others. Between two
+of its chunks there is a pass for a trace, and one that brief traces share: a key pressed in a live session waits for
+neither a crowd nor a long text. They are not seats of the batch, because a trace needs every step of every layer,
+which the fused LSTM gives for one layer at a time, and is float32 whatever predictions are.
+
+Whoever owns the engine hands it questions with `ask` and calls `work` as long as it is `busy`.
 """
 
 import logging
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from charlstm.artifacts import Artifacts
-from charlstm.batching import ContinuousBatch, Finished
-from charlstm.config import Precision
-from charlstm.gates import trace_layers
+from charlstm.batching import Finished
+from charlstm.clamp import Clamp
+from charlstm.readout import FloatArray
+from service.loaded_model import MOST_STEPS_TOGETHER, MOST_TEXTS_TOGETHER, Address, LoadedModel, Signals, TokenIds
 from service.protocol import Answer, Cancel, Logits, ProtocolError, Rejected, Statistics, Submit, Trace, Traced
 
 _logger = logging.getLogger(__name__)
-
-TokenIds = NDArray[np.int32]
 
 _LOOK_EVERY = 0.02  # seconds between two looks for questions past their deadline
 _MOST_FAILURES = 10  # in a row, after which the device is taken to be broken
@@ -37,47 +38,11 @@ class Limits(NamedTuple):
     tokens: int
 
 
-class Address(NamedTuple):
-    """Whose question it is: a worker's connection, and the id the worker gave it."""
-
-    worker: int
-    id: int
-
-
 class Reply(NamedTuple):
     """An answer and the worker it goes to."""
 
     worker: int
     answer: Answer
-
-
-class LoadedModel:
-    """A model on its device with the batch it runs in.
-
-    Args:
-        artifacts: A verified model.
-        device: Where it runs.
-        precision: Of predictions.
-    """
-
-    def __init__(self, artifacts: Artifacts, device: torch.device, precision: Precision) -> None:
-        self.artifacts = artifacts
-        self.network = artifacts.model.to(device)
-        self.batch: ContinuousBatch[tuple[Address, int]] = ContinuousBatch(self.network, precision)
-
-    def warm_up(self) -> None:
-        """Meet every shape before a text does."""
-        self.batch.warm_up()
-        self.trace(np.ones(16, np.int32))
-
-    @torch.inference_mode()
-    def trace(self, token_ids: TokenIds) -> tuple[bytes, bytes]:
-        """Return the (T,) logits and the (layers, 6, T, H) signals of one text, as bytes of float32."""
-        read = torch.from_numpy(token_ids.astype(np.int64)).unsqueeze(0)  # (1, T)
-        layers = trace_layers(self.network, self.network.embed(read.to(self.network.device)))
-        logits = self.network.readout(layers[-1].hidden_state[0])  # (T,)
-        signals = torch.stack([signal[0] for layer in layers for signal in layer])  # (layers * 6, T, H)
-        return logits.cpu().numpy().tobytes(), signals.cpu().numpy().tobytes()
 
 
 @dataclass(slots=True)
@@ -99,7 +64,14 @@ class _PendingTrace:
     model: LoadedModel
     token_ids: TokenIds
     deadline: float
+    states: FloatArray | None
+    clamps: Sequence[Clamp]
     arrived: float = field(default_factory=time.perf_counter)
+
+    @property
+    def brief(self) -> bool:
+        """Whether it can share a pass with others."""
+        return not self.clamps and len(self.token_ids) <= MOST_STEPS_TOGETHER
 
 
 class Engine:
@@ -161,13 +133,14 @@ class Engine:
             return [Reply(worker, Logits(question.id, [], 0.0, 0.0))]
         if self._is_full(len(lengths), len(token_ids)):
             return [Reply(worker, Rejected(question.id, "overloaded", self._waiting_tokens / self._tokens_per_second))]
-        self._waiting_texts += len(lengths)
-        self._waiting_tokens += len(token_ids)
         if isinstance(question, Trace):
-            self._traces[address] = _PendingTrace(model, token_ids, question.deadline)
+            states = _read_states(question, model)
+            self._traces[address] = _PendingTrace(model, token_ids, question.deadline, states, question.clamps)
         else:
             self._pending[address] = _Pending(model, lengths, question.deadline)
             _join(model, address, token_ids, lengths)
+        self._waiting_texts += len(lengths)
+        self._waiting_tokens += len(token_ids)
         return []
 
     def forget(self, worker: int) -> None:
@@ -181,8 +154,9 @@ class Engine:
             RuntimeError: The device has failed so often in a row that it is no good any more.
         """
         replies = self._expire()
-        if self._traces:
-            replies.append(self._trace(*self._traces.popitem(last=False)))
+        for addresses in (self._next_brief_traces(), self._next_long_trace()):
+            if addresses:
+                replies += self._trace({address: self._traces.pop(address) for address in addresses})
         for model in list(self._models):
             if len(model.batch):
                 replies += self._advance(model)
@@ -230,19 +204,30 @@ class Engine:
                 replies.append(Reply(address.worker, _logits(address.id, asked)))
         return replies
 
-    def _trace(self, address: Address, asked: _PendingTrace) -> Reply:
+    def _next_brief_traces(self) -> list[Address]:
+        """Choose traces of a few tokens of the same model, those that wait longest first: they share a pass."""
+        brief = [(address, asked.model) for address, asked in self._traces.items() if asked.brief]
+        return [address for address, model in brief if model is brief[0][1]][:MOST_TEXTS_TOGETHER]
+
+    def _next_long_trace(self) -> list[Address]:
+        """Choose the trace that waits longest of those that take a pass of their own."""
+        return [address for address, asked in self._traces.items() if not asked.brief][:1]
+
+    def _trace(self, traces: Mapping[Address, _PendingTrace]) -> list[Reply]:
         started = time.perf_counter()
-        self._answered(1, len(asked.token_ids))
+        for asked in traces.values():
+            self._answered(1, len(asked.token_ids))
         try:
-            logits, signals = asked.model.trace(asked.token_ids)
+            found = _run(list(traces.values()))
         except RuntimeError as error:
             self._survive(error)
-            return Reply(address.worker, Rejected(address.id, "failed"))
+            return [Reply(address.worker, Rejected(address.id, "failed")) for address in traces]
         self._failures = 0
-        config = asked.model.network.config
-        waited, took = started - asked.arrived, time.perf_counter() - started
-        traced = Traced(address.id, logits, signals, config.num_layers, config.hidden_size, waited, took)
-        return Reply(address.worker, traced)
+        took = time.perf_counter() - started
+        return [
+            Reply(address.worker, _traced(address.id, asked, signals, started, took))
+            for (address, asked), signals in zip(traces.items(), found, strict=True)
+        ]
 
     def _measure(self, model: LoadedModel, seconds: float) -> None:
         chunk = model.batch.last_chunk
@@ -308,6 +293,33 @@ def _read_token_ids(packed: bytes, lengths: list[int], model: LoadedModel) -> To
     if tokens and (token_ids.min() < 0 or token_ids.max() >= limit):
         raise ProtocolError(f"token ids must be 0 to {limit - 1}")
     return token_ids
+
+
+def _read_states(question: Trace, model: LoadedModel) -> FloatArray | None:
+    """Unpack what is remembered of the text before: (layers, 2, H), or None if there was none."""
+    if not question.states:
+        return None
+    shape = (model.network.config.num_layers, 2, model.network.config.hidden_size)
+    if len(question.states) != 4 * math.prod(shape) or question.clamps:
+        raise ProtocolError(
+            f"states must be {shape} values of 4 bytes, found {len(question.states)} bytes, or clamps too"
+        )
+    return np.frombuffer(question.states, dtype="<f4").reshape(shape)
+
+
+def _run(traces: Sequence[_PendingTrace]) -> list[Signals]:
+    """Run one trace, or some brief ones of a model together."""
+    first = traces[0]
+    if first.brief:
+        return first.model.read_on([asked.token_ids for asked in traces], [asked.states for asked in traces])
+    return [first.model.trace(first.token_ids, first.states, first.clamps)]
+
+
+def _traced(question: int, asked: _PendingTrace, signals: Signals, started: float, took: float) -> Traced:
+    config = asked.model.network.config
+    return Traced(
+        question, signals.logits, signals.signals, config.num_layers, config.hidden_size, started - asked.arrived, took
+    )
 
 
 def _join(model: LoadedModel, address: Address, token_ids: TokenIds, lengths: list[int]) -> None:

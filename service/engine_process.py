@@ -27,7 +27,8 @@ from charlstm.config import Precision
 from charlstm.errors import CharLSTMError, DeviceError
 from charlstm.predictor import find_device
 from service import logs
-from service.engine import Engine, Limits, LoadedModel, Reply
+from service.engine import Engine, Limits, Reply
+from service.loaded_model import LoadedModel, describe
 from service.protocol import (
     Answer,
     EngineSettings,
@@ -93,13 +94,7 @@ class Loader:
 
     def describe(self, artifacts: Artifacts) -> Loaded:
         """Say what a loaded model is."""
-        return Loaded(
-            version=artifacts.version,
-            config=artifacts.config.model_dump_json().encode(),
-            vocabulary=artifacts.vocabulary.to_json().encode(),
-            device=str(self.device),
-            precision=self.precision,
-        )
+        return describe(artifacts, str(self.device), self.precision)
 
 
 def threads_for(cores: int) -> int:

@@ -10,6 +10,7 @@ ServiceError
 ├── DeadlineError           the request was not answered in time
 ├── UnreadableTextsError    texts that the model cannot read, each by the field it stands in
 ├── TooManyTextsError       a batch of more texts than the service takes
+├── InvalidFieldError       a field that asks for what this model or this text has not
 ├── MediaTypeError          a body that does not claim to be JSON
 ├── UnauthorizedError       no key, or none that is known
 ├── ReloadRefusedError      the artifacts folder holds nothing sound; the old model serves on
@@ -91,6 +92,23 @@ class TooManyTextsError(ServiceError):
 
     def __init__(self, limit: int, found: int, field: str = "texts") -> None:
         super().__init__(f"must hold at most {limit} texts, found {found}")
+        self.field = field
+        self.limit = limit
+        self.found = found
+
+
+class InvalidFieldError(ServiceError):
+    """A field of the right type that asks for what this model or this text has not.
+
+    Args:
+        field: Which, such as `clamps[0].units`.
+        reason: What is expected of it and what was found.
+        limit: The largest value it may have, if there is one.
+        found: What it was.
+    """
+
+    def __init__(self, field: str, reason: str, limit: int | None = None, found: int | None = None) -> None:
+        super().__init__(reason)
         self.field = field
         self.limit = limit
         self.found = found

@@ -6,21 +6,22 @@ Texts are checked and encoded here; the numbers come from the engine process.
 import asyncio
 import contextlib
 import logging
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
+from charlstm.clamp import Clamp
 from charlstm.config import Precision
-from charlstm.encoding import EncodedText
+from charlstm.encoding import EncodedText, Span
 from charlstm.errors import TextError
-from charlstm.trace import SIGNALS, GateTrace, LayerTrace, Prediction
-from service.connection import EngineConnection, PackedTexts, ServedModel, pack
+from charlstm.readout import FloatArray
+from charlstm.trace import GateTrace, Prediction
+from service.connection import EngineConnection, PackedTexts, ServedModel, logits_of, pack, signals_of
 from service.errors import (
     CharacterLimitError,
     NotReadyError,
@@ -29,7 +30,8 @@ from service.errors import (
     TooManyTextsError,
     UnreadableTextsError,
 )
-from service.protocol import Reloaded, Statistics, Traced
+from service.limits import check_clamps
+from service.protocol import Logits, Reloaded, Statistics, Traced
 from service.settings import Settings
 from service.supervisor import Supervisor
 from service.trace_slots import TraceSlots
@@ -38,6 +40,20 @@ _logger = logging.getLogger(__name__)
 
 # Encoding takes about a microsecond for ten characters; more than this is not done on the event loop.
 _MOST_CHARACTERS_AT_ONCE = 50_000
+
+
+class Passage(NamedTuple):
+    """A text of a request.
+
+    Attributes:
+        field: Where in the request it stands.
+        text: As given.
+        leave_out: Spans of it that are not read.
+    """
+
+    field: str
+    text: str
+    leave_out: Sequence[Span] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,21 +170,47 @@ class Inference:
         """
         if len(texts) > self._settings.max_texts:
             raise TooManyTextsError(self._settings.max_texts, len(texts))
-        deadline = self._deadline()
-        with contextlib.suppress(StaleModelError):
-            return await self._judge(texts, deadline, truncate=truncate)
-        return await self._judge(texts, deadline, truncate=truncate)
+        passages = [Passage(field, text) for field, text in texts.items()]
+        return await self._judge_again(passages, truncate=truncate)
 
-    async def trace(self, field: str, text: str, deadline: float, *, truncate: bool) -> TracedText:
-        """Judge one text, which stands in this field, and show its memory, by the deadline that its slot came with.
+    async def judge_without(self, passage: Passage, spans: Sequence[Span], *, truncate: bool) -> Judged:
+        """Judge a text as often as there are spans, each time with one of them left out; all of it together.
+
+        Raises:
+            UnreadableTextsError: The model cannot read the text, or without a span there is nothing left of it.
+            ServiceError: As for `judge`.
+        """
+        passages = [passage._replace(leave_out=(*passage.leave_out, span)) for span in spans]
+        return await self._judge_again(passages, truncate=truncate)
+
+    async def trace(
+        self, passage: Passage, deadline: float, *, truncate: bool, clamps: Sequence[Clamp] = ()
+    ) -> TracedText:
+        """Judge one text and show its memory, by the deadline that its slot came with.
 
         Raises:
             UnreadableTextsError: The model cannot read it.
+            InvalidFieldError: A clamp names what there is not to hold.
             ServiceError: As for `judge`.
         """
         with contextlib.suppress(StaleModelError):
-            return await self._trace(field, text, deadline, truncate=truncate)
-        return await self._trace(field, text, deadline, truncate=truncate)
+            return await self._trace(passage, deadline, truncate=truncate, clamps=clamps)
+        return await self._trace(passage, deadline, truncate=truncate, clamps=clamps)
+
+    async def read_on(self, model: ServedModel, token_ids: Sequence[int], states: FloatArray | None) -> Traced:
+        """Read some tokens, on from what was remembered of those before them: a step of a live session.
+
+        Args:
+            model: Whose token ids and states they are.
+            token_ids: At least one.
+            states: (layers, 2, H) hidden and cell state of each layer; None at the beginning of a text.
+
+        Raises:
+            StaleModelError: Another model is served by now.
+            ServiceError: As for `judge`.
+        """
+        before = b"" if states is None else states.tobytes()
+        return await self._connection.trace(model.version, pack([token_ids]).token_ids, self._deadline(), states=before)
 
     async def reload(self) -> Reloaded:
         """Load the artifacts folder again; the old model serves on if the new one is not sound.
@@ -178,40 +220,45 @@ class Inference:
         """
         return await self._connection.reload()
 
-    async def _judge(self, texts: Mapping[str, str], deadline: float, *, truncate: bool) -> Judged:
-        model = self.model
-        encoded, packed = await self._encode(model, texts, truncate=truncate)
-        answer = await self._connection.submit(model.version, packed, deadline)
-        predictions = [
-            Prediction.of(text, _sigmoid(logit / model.config.calibration.temperature))
-            for text, logit in zip(encoded, answer.logits, strict=True)
-        ]
-        return Judged(model, predictions, answer.waited, answer.took)
+    async def _judge_again(self, passages: Sequence[Passage], *, truncate: bool) -> Judged:
+        """Judge, once more if the model is exchanged meanwhile."""
+        deadline = self._deadline()
+        with contextlib.suppress(StaleModelError):
+            return await self._judge(passages, deadline, truncate=truncate)
+        return await self._judge(passages, deadline, truncate=truncate)
 
-    async def _trace(self, field: str, text: str, deadline: float, *, truncate: bool) -> TracedText:
+    async def _judge(self, passages: Sequence[Passage], deadline: float, *, truncate: bool) -> Judged:
         model = self.model
-        (encoded,), packed = await self._encode(model, {field: text}, truncate=truncate)
-        answer = await self._connection.trace(model.version, packed, deadline)
-        trace = _gate_trace(model, encoded, answer)
-        prediction = Prediction.of(encoded, float(trace.probability_so_far[-1]))
-        return TracedText(model, prediction, trace, answer.waited, answer.took)
+        encoded, packed = await self._encode(model, passages, truncate=truncate)
+        answer = await self._connection.submit(model.version, packed, deadline)
+        return _judged(model, encoded, answer)
+
+    async def _trace(self, passage: Passage, deadline: float, *, truncate: bool, clamps: Sequence[Clamp]) -> TracedText:
+        model = self.model
+        (encoded,), packed = await self._encode(model, [passage], truncate=truncate)
+        check_clamps(clamps, model.config.model, packed.lengths[0])
+        answer = await self._connection.trace(model.version, packed.token_ids, deadline, clamps=clamps)
+        return _traced(model, encoded, answer)
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.deadline_seconds
 
     async def _encode(
-        self, model: ServedModel, texts: Mapping[str, str], *, truncate: bool
+        self, model: ServedModel, passages: Sequence[Passage], *, truncate: bool
     ) -> tuple[list[EncodedText], PackedTexts]:
-        self._check_sizes(texts)
-        if sum(map(len, texts.values())) <= _MOST_CHARACTERS_AT_ONCE:
-            return _encode(model, texts, truncate=truncate)
-        return await asyncio.to_thread(_encode, model, texts, truncate=truncate)
+        self._check_sizes(passages)
+        if sum(len(passage.text) for passage in passages) <= _MOST_CHARACTERS_AT_ONCE:
+            return _encode(model, passages, truncate=truncate)
+        return await asyncio.to_thread(_encode, model, passages, truncate=truncate)
 
-    def _check_sizes(self, texts: Mapping[str, str]) -> None:
+    def _check_sizes(self, passages: Sequence[Passage]) -> None:
         limit = self._settings.max_characters
-        oversized = {field: len(text) for field, text in texts.items() if len(text) > limit}
-        if oversized:
-            faults = [TextFault(field, CharacterLimitError(limit, found)) for field, found in oversized.items()]
+        faults = [
+            TextFault(passage.field, CharacterLimitError(limit, len(passage.text)))
+            for passage in passages
+            if len(passage.text) > limit
+        ]
+        if faults:
             raise UnreadableTextsError(faults)
 
     async def _load(self) -> None:
@@ -229,12 +276,14 @@ class Inference:
         _logger.info("ready: model %s, version %s, on %s in %s", name, model.version, model.device, model.precision)
 
 
-def _encode(model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> tuple[list[EncodedText], PackedTexts]:
+def _encode(
+    model: ServedModel, passages: Sequence[Passage], *, truncate: bool
+) -> tuple[list[EncodedText], PackedTexts]:
     encoded: list[EncodedText] = []
     faults: list[TextFault] = []
-    for field, text in texts.items():
+    for field, text, leave_out in passages:
         try:
-            encoded.append(model.encoder.encode(text, truncate=truncate))
+            encoded.append(model.encoder.encode(text, truncate=truncate, leave_out=leave_out))
         except TextError as error:
             faults.append(TextFault(field, error))
     if faults:
@@ -242,23 +291,18 @@ def _encode(model: ServedModel, texts: Mapping[str, str], *, truncate: bool) -> 
     return encoded, pack([text.padded(model.config.model.pad_to).token_ids for text in encoded])
 
 
-def _sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+def _judged(model: ServedModel, texts: Sequence[EncodedText], answer: Logits) -> Judged:
+    probabilities = model.readout.probabilities(np.array(answer.logits, np.float32)).tolist()
+    predictions = [Prediction.of(text, probability) for text, probability in zip(texts, probabilities, strict=True)]
+    return Judged(model, predictions, answer.waited, answer.took)
 
 
-def _gate_trace(model: ServedModel, text: EncodedText, answer: Traced) -> GateTrace:
+def _traced(model: ServedModel, text: EncodedText, answer: Traced) -> TracedText:
     read = text.padded(model.config.model.pad_to)
-    logits = np.frombuffer(answer.logits, np.float32)  # (T,)
-    shape = (answer.layers, len(SIGNALS), len(read.token_ids), answer.hidden_size)
-    signals = np.frombuffer(answer.signals, np.float32).reshape(shape)
-    scaled = logits / np.float32(model.config.calibration.temperature)
-    return GateTrace(
-        tokens=tuple(model.encoder.vocabulary.decode(read.token_ids)),
-        token_ids=read.token_ids,
-        offsets=read.offsets,
-        layers=tuple(LayerTrace(*layer) for layer in signals),
-        probability_so_far=np.exp(-np.logaddexp(np.float32(0), -scaled)),  # the sigmoid, which cannot overflow so
-    )
+    tokens = model.encoder.vocabulary.decode(read.token_ids)
+    trace = GateTrace.of(read, tokens, signals_of(answer), logits_of(answer), model.readout)
+    prediction = Prediction.of(text, float(trace.probability_so_far[-1]))
+    return TracedText(model, prediction, trace, answer.waited, answer.took)
 
 
 def _report(loading: asyncio.Task[None]) -> None:

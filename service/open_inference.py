@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from service.connection import ServedModel
 from service.errors import InferenceRequestError, NotReadyError, UnknownModelError
-from service.inference import Judged, TracedText
+from service.inference import Judged, Passage, TracedText
 from service.open_inference_outputs import DEFAULT_OUTPUTS, available_outputs, need_trace, output_tensors
 from service.open_inference_schemas import (
     INFERENCE_REQUEST,
@@ -188,7 +188,7 @@ async def _infer(wanted: _Wanted, model: Model, request: Request) -> Response:
 
     if need_trace(chosen, served.config.model, len(asked.texts)):
         async with model.trace_slots.take() as deadline:
-            traced = await model.trace(f"{TEXT}[0]", asked.texts[0], deadline, truncate=asked.truncate)
+            traced = await model.trace(Passage(f"{TEXT}[0]", asked.texts[0]), deadline, truncate=asked.truncate)
             check(traced)
             started = time.perf_counter()
             body = await asyncio.to_thread(_body, asked, chosen, traced)

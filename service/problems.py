@@ -23,6 +23,7 @@ from service.errors import (
     EngineFailedError,
     EngineLostError,
     InferenceRequestError,
+    InvalidFieldError,
     MediaTypeError,
     NotReadyError,
     OverloadedError,
@@ -101,6 +102,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
         "reload-refused", 409, "Reload refused", "The artifacts are not sound now; the model of before serves on."
     ),
     RequestValidationError: _INVALID,
+    InvalidFieldError: _INVALID,
     NotReadyError: Kind(
         "not-ready", 503, "Not ready", "The model is not loaded yet, or the service is closing.", {"Retry-After": "1"}
     ),
@@ -217,7 +219,7 @@ def _field_errors(error: Exception) -> list[FieldError]:
     match error:
         case UnreadableTextsError():
             return [_of_text(fault.field, fault.reason) for fault in error.faults[:_MOST_ERRORS]]
-        case TooManyTextsError():
+        case TooManyTextsError() | InvalidFieldError():
             return [FieldError(field=error.field, message=str(error), limit=error.limit, found=error.found)]
         case BodyTooLargeError():
             return [_of_body_size(error)]

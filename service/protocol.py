@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from charlstm.clamp import Clamp
 from charlstm.config import Precision
 from service.logs import Form
 
@@ -64,12 +65,23 @@ class Submit(msgspec.Struct, tag=True, frozen=True):
 
 
 class Trace(msgspec.Struct, tag=True, frozen=True):
-    """Judge one text, given as in `Submit`, and show its memory."""
+    """Read one text, given as in `Submit`, and show its memory.
+
+    A step of a live session is this, too: a few tokens, read on from what was remembered of the text before them.
+    The memory is kept by who asks, so the engine keeps nothing between two steps, and a new engine goes on with them.
+
+    Attributes:
+        states: What each layer remembers, (layers, 2, H) as float32: hidden state, then cell state. Empty at the
+            beginning of a text.
+        clamps: Signals to hold by force; only at the beginning of a text.
+    """
 
     id: int
     version: str
     token_ids: bytes
     deadline: float
+    states: bytes = b""
+    clamps: list[Clamp] = []
 
 
 class Cancel(msgspec.Struct, tag=True, frozen=True):
@@ -92,6 +104,7 @@ class Loaded(msgspec.Struct, tag=True, frozen=True):
         config, vocabulary: The documents `config.json` and `vocabulary.json`.
         device: What it runs on.
         precision: Of its arithmetic for predictions; traces are always float32.
+        readout_weight, readout_bias: Of its linear head, the weight as (H,) float32.
     """
 
     version: str
@@ -99,6 +112,8 @@ class Loaded(msgspec.Struct, tag=True, frozen=True):
     vocabulary: bytes
     device: str
     precision: Precision
+    readout_weight: bytes
+    readout_bias: float
 
 
 class Logits(msgspec.Struct, tag=True, frozen=True):

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 
 from service import answers
 from service.errors import MediaTypeError, NotReadyError
-from service.inference import Inference, Judged, TracedText
+from service.inference import Inference, Judged, Passage, TracedText
 from service.metrics import Metrics
 from service.problems import KINDS_BY_NAME, root_path_of, type_of
 from service.schemas import (
@@ -84,7 +84,7 @@ async def predict_batch(asked: BatchRequest, model: Model) -> Response:
 async def gates(asked: GatesRequest, model: Model) -> Response:
     """Judge a text as `/predict` does, and show every step of the way: each gate and both memories of each layer."""
     async with model.trace_slots.take() as deadline:
-        traced = await model.trace("text", asked.text, deadline, truncate=asked.truncate)
+        traced = await model.trace(Passage("text", asked.text), deadline, truncate=asked.truncate)
         started = time.perf_counter()
         document = await asyncio.to_thread(answers.gates_document, traced)
     return _json(document, traced, time.perf_counter() - started)

@@ -1,16 +1,20 @@
 """Preprocessing and vocabulary together."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from charlstm.encoding import TextEncoder
-from charlstm.errors import TextError, TextTooLongError
+from charlstm.errors import EmptyTextError, TextError, TextTooLongError
 from charlstm.text import Preprocessing
 from charlstm.vocabulary import Vocabulary
 from tests.tiny import texts
 
 FOLDED = Preprocessing(casefold=True, max_length=6)
 ENCODER = TextEncoder(FOLDED, Vocabulary.build(["strasse 1"], FOLDED))
+UNLIMITED = replace(ENCODER, preprocessing=Preprocessing(casefold=True))
 
 
 def test_a_text_is_folded_then_numbered_with_offsets_into_the_original() -> None:
@@ -42,3 +46,30 @@ def test_every_token_has_an_index_and_an_offset(text: str) -> None:
 def test_what_is_no_text_is_refused(text: str) -> None:
     with pytest.raises(TextError):
         ENCODER.encode(text)
+
+
+@given(text=texts(max_size=30), data=st.data())
+def test_what_is_left_out_is_not_read_and_offsets_still_count_in_the_whole_text(text: str, data: st.DataObject) -> None:
+    """The rest is read as if it were the text, whatever case folding made of a character."""
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, len(text)))
+    rest = text[:start] + text[stop:]
+    if not rest:
+        with pytest.raises(EmptyTextError):
+            UNLIMITED.encode(text, leave_out=[(start, stop)])
+        return
+    found, expected = UNLIMITED.encode(text, leave_out=[(start, stop)]), UNLIMITED.encode(rest)
+    assert (found.token_ids, found.characters, found.unknown) == (
+        expected.token_ids,
+        expected.characters,
+        expected.unknown,
+    )
+    assert found.text == text
+    assert list(found.offsets) == [
+        offset if offset < start else offset + stop - start for offset in expected.offsets if offset is not None
+    ]
+
+
+def test_spans_may_overlap_and_reach_past_the_end() -> None:
+    found = UNLIMITED.encode("best game", leave_out=[(0, 3), (2, 5), (8, 99)])
+    assert (found.offsets, found.characters) == ((5, 6, 7), 3)

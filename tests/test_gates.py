@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from charlstm.config import ModelConfig
-from charlstm.gates import LayerSignals, linear_recurrence, trace_layers
+from charlstm.gates import LayerSignals, LayerState, linear_recurrence, trace_layers
 from charlstm.model import SentimentLSTM
 from charlstm.reference import Array, Step, cell_from_state_dict
 from charlstm.trace import SIGNALS
@@ -177,14 +177,19 @@ def recurrences(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     return keep, random_tensor(*shape, seed=seed + 2)
 
 
-@given(case=recurrences())
-def test_the_scan_equals_a_plain_loop(case: tuple[Tensor, Tensor]) -> None:
+def nothing_before(factors: Tensor) -> Tensor:
+    return torch.zeros_like(factors[:, 0])
+
+
+@given(case=recurrences(), seed=seeds)
+def test_the_scan_equals_a_plain_loop(case: tuple[Tensor, Tensor], seed: int) -> None:
     keep, add = case
-    memory, expected = torch.zeros_like(add[:, 0]).double(), []
+    start = random_tensor(*keep[:, 0].shape, seed=seed)
+    memory, expected = start.double(), []
     for step in range(add.shape[1]):
         memory = keep[:, step].double() * memory + add[:, step].double()
         expected.append(memory)
-    found = linear_recurrence(keep, add)
+    found = linear_recurrence(keep, add, start)
     torch.testing.assert_close(found.double(), torch.stack(expected, dim=1), atol=1e-5, rtol=1e-5)
 
 
@@ -192,18 +197,35 @@ def test_the_scan_equals_a_plain_loop(case: tuple[Tensor, Tensor]) -> None:
 def test_the_scan_leaves_its_inputs_as_they_were(case: tuple[Tensor, Tensor]) -> None:
     keep, add = case
     before = keep.clone(), add.clone()
-    linear_recurrence(keep, add)
+    linear_recurrence(keep, add, torch.ones_like(keep[:, 0]))
     assert torch.equal(keep, before[0])
     assert torch.equal(add, before[1])
 
 
 def test_the_scan_gives_the_numbers_worked_out_by_hand() -> None:
-    keep = torch.tensor([[[9.0], [0.5], [0.0], [1.0], [0.25]]])  # the first one meets an empty memory
+    keep = torch.tensor([[[9.0], [0.5], [0.0], [1.0], [0.25]]])
     add = torch.tensor([[[8.0], [1.0], [3.0], [2.0], [1.0]]])
-    assert linear_recurrence(keep, add).flatten().tolist() == [8.0, 5.0, 3.0, 5.0, 2.25]
+    assert linear_recurrence(keep, add, nothing_before(keep)).flatten().tolist() == [8.0, 5.0, 3.0, 5.0, 2.25]
+    assert linear_recurrence(keep, add, torch.tensor([[2.0]])).flatten().tolist() == [26.0, 14.0, 3.0, 5.0, 2.25]
 
 
 def test_the_scan_survives_factors_too_small_to_divide_by() -> None:
     """A division by the product of the factors would give NaN here."""
     keep, add = torch.full((1, 300, 1), 1e-20), torch.ones(1, 300, 1)
-    torch.testing.assert_close(linear_recurrence(keep, add), add)
+    torch.testing.assert_close(linear_recurrence(keep, add, nothing_before(keep)), add)
+
+
+@given(seed=seeds, steps=st.integers(2, 40), num_layers=layer_counts, data=st.data())
+def test_a_text_read_on_from_its_states_is_traced_as_if_in_one_go(
+    seed: int, steps: int, num_layers: int, data: st.DataObject
+) -> None:
+    """Wherever it is interrupted: hidden and cell state of each layer are all that a text leaves behind."""
+    model, embedded = network(seed, num_layers), inputs_of(steps, seed, texts=2)
+    whole = traced(model, embedded)
+    cut = data.draw(st.integers(1, steps - 1))
+    states = [LayerState(layer.hidden_state[:, cut - 1], layer.cell_state[:, cut - 1]) for layer in whole]
+    with torch.inference_mode():
+        rest = trace_layers(model, embedded[:, cut:], states)
+    for expected, found in zip(whole, rest, strict=True):
+        for name in SIGNALS:
+            torch.testing.assert_close(getattr(found, name), getattr(expected, name)[:, cut:], atol=1e-6, rtol=1e-6)

@@ -26,7 +26,8 @@ from service.errors import (
     StaleModelError,
     UnreadableTextsError,
 )
-from service.inference import Inference
+from service.inference import Inference, Passage
+from service.loaded_model import describe
 from service.protocol import (
     Answer,
     Cancel,
@@ -116,7 +117,7 @@ def test_a_batch_and_its_traces_equal_those_of_the_predictor(artifacts: Path, en
             for text, found in zip(texts, judged.predictions, strict=True):
                 expected = predictor.predict_and_trace(text)
                 assert found.probability_negative == pytest.approx(expected.prediction.probability_negative, abs=1e-6)
-                traced = await model.trace("text", text, LATER, truncate=False)
+                traced = await model.trace(Passage("text", text), LATER, truncate=False)
                 assert traced.trace.tokens == expected.trace.tokens
                 assert traced.trace.token_ids == expected.trace.token_ids
                 assert traced.trace.offsets == expected.trace.offsets
@@ -164,7 +165,7 @@ def test_a_question_that_nobody_waits_for_any_more_is_dropped_by_the_engine(
             with stopped(pid):
                 asked = [
                     asyncio.create_task(model.judge({f"texts[{n}]": "Worst" * 10 for n in range(100)}, truncate=False)),
-                    asyncio.create_task(model.trace("text", "Worst", LATER, truncate=False)),
+                    asyncio.create_task(model.trace(Passage("text", "Worst"), LATER, truncate=False)),
                 ]
                 await until(lambda: len(model._connection._waiting) == 2)
                 for task in asked:
@@ -260,9 +261,7 @@ def loaded(artifacts: Path) -> Loaded:
 
 
 def _loaded(directory: Path) -> Loaded:
-    found = load_artifacts(directory)
-    config, vocabulary = found.config.model_dump_json().encode(), found.vocabulary.to_json().encode()
-    return Loaded(found.version, config, vocabulary, "cpu", "float32")
+    return describe(load_artifacts(directory), "cpu", "float32")
 
 
 async def _hold(peer: _Peer) -> None:
@@ -294,7 +293,7 @@ def test_each_refusal_has_its_error(path: Path, loaded: Loaded, reason: Any, err
             with pytest.raises(error):
                 await connection.submit(loaded.version, PACKED, LATER)
             with pytest.raises(error) as raised:
-                await connection.trace(loaded.version, PACKED, LATER)
+                await connection.trace(loaded.version, PACKED.token_ids, LATER)
             assert getattr(raised.value, "headers", {"Retry-After": "3"}) == {"Retry-After": "3"}
 
     asyncio.run(ask())
@@ -312,7 +311,7 @@ def test_before_there_is_a_model_nothing_is_asked(path: Path, loaded: Loaded) ->
             await until(lambda: connection._writer is not None)
             for question in (
                 connection.submit(loaded.version, PACKED, LATER),
-                connection.trace(loaded.version, PACKED, LATER),
+                connection.trace(loaded.version, PACKED.token_ids, LATER),
                 connection.reload(),
             ):
                 with pytest.raises(NotReadyError):
@@ -360,7 +359,7 @@ def test_a_lost_engine_is_told_to_everybody_and_found_again(path: Path, loaded: 
             await until(lambda: connection.statistics is not None)
             asked: list[Awaitable[object]] = [
                 connection.submit(loaded.version, PACKED, LATER),
-                connection.trace(loaded.version, PACKED, LATER),
+                connection.trace(loaded.version, PACKED.token_ids, LATER),
                 connection.reload(),
             ]
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
@@ -473,7 +472,7 @@ def test_a_question_that_meets_a_new_model_is_encoded_anew(
             judged = await model.judge({"text": "WORST"}, truncate=False)
             assert judged.model.version == renewed.version
             with pytest.raises(NotReadyError):
-                await model.trace("text", "WORST", LATER, truncate=False)
+                await model.trace(Passage("text", "WORST"), LATER, truncate=False)
 
     asyncio.run(ask())
     assert versions == [renewed.version, loaded.version]
@@ -505,7 +504,9 @@ def test_an_engine_that_is_killed_is_noticed_at_once(artifacts: Path, engine: tu
                 asked: list[asyncio.Task[object]] = [
                     asyncio.create_task(model.judge({"text": "Worst"}, truncate=False)) for _ in range(20)
                 ]
-                asked += [asyncio.create_task(model.trace("text", "Worst", LATER, truncate=False)) for _ in range(20)]
+                asked += [
+                    asyncio.create_task(model.trace(Passage("text", "Worst"), LATER, truncate=False)) for _ in range(20)
+                ]
                 await until(lambda: len(model._connection._waiting) == 40)
                 os.kill(pid, signal.SIGKILL)
                 outcomes = await asyncio.gather(*asked, return_exceptions=True)

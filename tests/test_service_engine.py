@@ -12,10 +12,15 @@ import pytest
 import torch
 
 from charlstm.artifacts import Artifacts, load_artifacts
+from charlstm.clamp import Clamp
 from charlstm.gates import trace_layers
+from charlstm.predictor import Predictor
+from charlstm.readout import FloatArray
 from charlstm.trace import SIGNALS
 from service import engine as engine_module
-from service.engine import Engine, Limits, LoadedModel, Reply
+from service.connection import logits_of, signals_of
+from service.engine import Engine, Limits, Reply
+from service.loaded_model import LoadedModel
 from service.protocol import Answer, Cancel, Logits, ProtocolError, Rejected, Statistics, Submit, Trace, Traced
 from tests.service_fixtures import LIMITS
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
@@ -57,6 +62,18 @@ def _submit(number: int, artifacts: Artifacts, *texts: list[int], deadline: floa
 
 def _trace(number: int, artifacts: Artifacts, text: list[int], deadline: float = LATER) -> Trace:
     return Trace(number, artifacts.version, _packed(text), deadline)
+
+
+def _signals(answer: Answer) -> FloatArray:
+    """Unpack a trace: (layers, 6, T, H)."""
+    assert isinstance(answer, Traced)
+    return signals_of(answer)
+
+
+def _states_after(answer: Answer) -> bytes:
+    """Pack what a text leaves behind: hidden and cell state of each layer after its last step."""
+    memories = [SIGNALS.index("hidden_state"), SIGNALS.index("cell_state")]
+    return _signals(answer)[:, memories, -1].tobytes()
 
 
 @torch.inference_mode()
@@ -456,6 +473,87 @@ def test_one_text_does_not_wait_for_the_thousands_of_somebody_else(artifacts: Ar
     replies = engine.work()
     assert [reply.worker for reply in replies] == [2]
     assert [reply.worker for reply in _run(engine)] == [1]
+
+
+def test_texts_read_on_in_company_are_traced_as_if_in_one_go(artifacts: Artifacts) -> None:
+    """Twenty live sessions that take a few tokens at a time, beside predictions and a long trace."""
+    chance, engine = random.Random(0), _engine(artifacts)  # noqa: S311 - a repeatable test, no secret
+    texts = [[chance.randrange(1, 20) for _ in range(chance.randrange(1, 120))] for _ in range(20)]
+    pieces: list[list[Answer]] = [[] for _ in texts]
+    read = [0] * len(texts)
+    number = 0
+    while any(done < len(text) for done, text in zip(read, texts, strict=True)):
+        asked = {}
+        for index, text in enumerate(texts):
+            part = text[read[index] : read[index] + chance.choice([1, 1, 1, 2, 5, 40])]
+            if part and chance.random() < 0.7:
+                states = _states_after(pieces[index][-1]) if pieces[index] else b""
+                number += 1
+                asked[number] = index
+                engine.ask(1, Trace(number, artifacts.version, _packed(part), LATER, states))
+                read[index] += len(part)
+        engine.ask(2, _submit(number, artifacts, [1] * 70))
+        engine.ask(3, _trace(number, artifacts, [1] * 70))
+        for worker, answer in _run(engine):
+            if worker == 1:
+                pieces[asked[answer.id]].append(answer)  # type: ignore[union-attr]  # every answer to a question has one
+    _assert_idle(engine)
+    for text, parts in zip(texts, pieces, strict=True):
+        logits = np.concatenate([logits_of(part) for part in parts if isinstance(part, Traced)])
+        np.testing.assert_allclose(logits, _logits_alone(artifacts, text), atol=1e-6)
+        (whole,) = (_signals(answer) for _, answer in _ask_alone(artifacts, text))
+        np.testing.assert_allclose(np.concatenate([_signals(part) for part in parts], axis=2), whole, atol=1e-6)
+
+
+def _ask_alone(artifacts: Artifacts, text: list[int]) -> list[Reply]:
+    engine = _engine(artifacts)
+    engine.ask(1, _trace(1, artifacts, text))
+    return _run(engine)
+
+
+def test_a_key_that_is_pressed_waits_for_no_long_trace_and_no_crowd(artifacts: Artifacts) -> None:
+    engine = _engine(artifacts)
+    engine.ask(1, _submit(0, artifacts, *[[1] * 50] * 200))
+    for number in range(5):
+        engine.ask(2, _trace(number, artifacts, [1] * 300))
+    for worker in range(3, 13):
+        engine.ask(worker, _trace(0, artifacts, [1]))
+    assert {reply.worker for reply in engine.work()} == {2, *range(3, 13)}
+
+
+def test_brief_traces_of_two_models_do_not_share_a_pass(artifacts: Artifacts, other_artifacts: Artifacts) -> None:
+    engine = _engine(artifacts)
+    engine.ask(1, _trace(0, artifacts, [1, 2]))
+    engine.replace(_load(other_artifacts))
+    engine.ask(1, _trace(1, other_artifacts, [1, 2]))
+    for _, answer in _run(engine):
+        assert isinstance(answer, Traced)
+        _assert_right(answer, _trace(answer.id, artifacts, [1, 2]), [artifacts, other_artifacts][answer.id])
+
+
+def test_a_trace_with_a_signal_held_is_the_predictors(artifacts: Artifacts) -> None:
+    clamps = [Clamp("cell_state", 0, 0.5, units=(1, 3), start=2, stop=5)]
+    engine, predictor = _engine(artifacts), Predictor(artifacts, "cpu")
+    expected = predictor.trace("Worst update", clamps=clamps)
+    engine.ask(1, Trace(0, artifacts.version, _packed(list(expected.token_ids)), LATER, clamps=clamps))
+    ((_, answer),) = _run(engine)
+    np.testing.assert_allclose(_signals(answer), np.array(expected.layers), atol=1e-6)
+
+
+@pytest.mark.parametrize("states", [b"\0" * 4, b"\0" * (4 * LAYERS * 2 * HIDDEN_SIZE - 1)])
+def test_states_of_another_size_break_the_protocol(artifacts: Artifacts, states: bytes) -> None:
+    engine = _engine(artifacts)
+    with pytest.raises(ProtocolError, match="states must be"):
+        engine.ask(1, Trace(0, artifacts.version, _packed([1]), LATER, states))
+    _assert_idle(engine)
+
+
+def test_signals_cannot_be_held_in_the_middle_of_a_text(artifacts: Artifacts) -> None:
+    states = bytes(4 * LAYERS * 2 * HIDDEN_SIZE)
+    with pytest.raises(ProtocolError, match="clamps"):
+        _engine(artifacts).ask(
+            1, Trace(0, artifacts.version, _packed([1]), LATER, states, [Clamp("cell_state", 0, 0.0)])
+        )
 
 
 def test_the_tiny_models_differ(artifacts: Artifacts, other_artifacts: Artifacts, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ import torch
 from charlstm.artifacts import Artifacts, load_artifacts
 from charlstm.errors import DeviceError
 from service import engine_process
-from service.engine import Engine, LoadedModel
+from service.engine import Engine
+from service.loaded_model import LoadedModel
 from service.protocol import (
     Answer,
     Cancel,
@@ -230,8 +231,8 @@ def test_a_trace_that_fits_no_frame_fails_alone(
 ) -> None:
     monkeypatch.setattr("service.protocol.LARGEST_FRAME", 10_000)
     worker.say(worker.trace(1, 300), worker.trace(2, 3))
+    assert worker.hear(Traced).id == 2  # brief ones go first
     assert worker.hear(Rejected) == Rejected(1, "failed")
-    assert worker.hear(Traced).id == 2
     assert "a trace cannot be sent" in caplog.text
 
 

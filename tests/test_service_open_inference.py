@@ -24,12 +24,13 @@ from tritonclient.http import InferenceServerClient, InferenceServerException, I
 from charlstm import SIGNALS
 from charlstm.encoding import TextEncoder
 from charlstm.predictor import Predictor
+from charlstm.readout import Readout
 from charlstm.trace import Prediction
 from service import open_inference, problems
 from service.body_limit import BodyLimit
 from service.connection import ServedModel
 from service.errors import DeadlineError, EngineLostError, NotReadyError, OverloadedError
-from service.inference import Judged, TracedText
+from service.inference import Judged, Passage, TracedText
 from service.open_inference_outputs import PADDING_OFFSET, output_tensors
 from service.settings import Settings
 from service.tensors import decode_request
@@ -305,7 +306,8 @@ class FailingInference:
         config, vocabulary = tiny_config()
         self.error, self.ready, self.loaded = error, ready, True
         self.trace_slots = TraceSlots(PATIENCE)
-        self._model = ServedModel("1", config, TextEncoder(config.preprocessing, vocabulary), "cpu", "float32")
+        encoder, readout = TextEncoder(config.preprocessing, vocabulary), Readout(np.zeros(1, np.float32), 0.0, 1.0)
+        self._model = ServedModel("1", config, encoder, "cpu", "float32", readout)
 
     @property
     def model(self) -> ServedModel:
@@ -318,7 +320,7 @@ class FailingInference:
         assert not truncate
         raise self.error
 
-    async def trace(self, _field: str, _text: str, _deadline: float, *, truncate: bool) -> None:
+    async def trace(self, _passage: Passage, _deadline: float, *, truncate: bool) -> None:
         assert not truncate
         raise self.error
 

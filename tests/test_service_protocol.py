@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlstm.clamp import Clamp
+from charlstm.trace import SIGNALS
 from service import protocol
 from service.protocol import (
     Answer,
@@ -34,14 +36,24 @@ SECONDS = st.floats(0, 1e9)
 BYTES = st.binary(max_size=100)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
+CLAMPS = st.builds(
+    Clamp,
+    signal=st.sampled_from(SIGNALS),
+    layer=COUNTS,
+    value=st.floats(allow_nan=False),
+    units=st.none() | st.lists(COUNTS, max_size=3).map(tuple),
+    start=COUNTS,
+    stop=st.none() | COUNTS,
+)
+
 QUESTIONS: st.SearchStrategy[Question] = st.one_of(
     st.builds(Submit, IDS, TEXTS, BYTES, st.lists(COUNTS, max_size=5), SECONDS),
-    st.builds(Trace, IDS, TEXTS, BYTES, SECONDS),
+    st.builds(Trace, IDS, TEXTS, BYTES, SECONDS, BYTES, st.lists(CLAMPS, max_size=2)),
     st.builds(Cancel, IDS),
     st.builds(Reload, IDS),
 )
 ANSWERS: st.SearchStrategy[Answer] = st.one_of(
-    st.builds(Loaded, TEXTS, BYTES, BYTES, TEXTS, TEXTS),
+    st.builds(Loaded, TEXTS, BYTES, BYTES, TEXTS, st.sampled_from(["float32", "bfloat16"]), BYTES, SECONDS),
     st.builds(Logits, IDS, st.lists(st.floats(allow_nan=False), max_size=5), SECONDS, SECONDS),
     st.builds(Traced, IDS, BYTES, BYTES, COUNTS, COUNTS, SECONDS, SECONDS),
     st.builds(Rejected, IDS, st.sampled_from(["overloaded", "expired", "stale", "failed"]), SECONDS),

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from charlstm.artifacts import load_artifacts
+from service.loaded_model import describe
 from service.protocol import Frames, Loaded, Logits, Submit, decode_question, frame
 
 
@@ -23,13 +24,7 @@ def serve(connection: socket.socket, loaded: Loaded) -> None:
 
 
 artifacts = load_artifacts(Path(sys.argv[1]))
-described = Loaded(
-    version=artifacts.version,
-    config=artifacts.config.model_dump_json().encode(),
-    vocabulary=artifacts.vocabulary.to_json().encode(),
-    device="none",
-    precision="float32",
-)
+described = describe(artifacts, "none", "float32")
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[2])
 listener.listen()
