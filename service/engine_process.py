@@ -14,26 +14,20 @@ import selectors
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 import torch
 
-from charlstm.artifacts import Artifacts, load_artifacts
-from charlstm.config import Precision
-from charlstm.errors import CharLSTMError, DeviceError
-from charlstm.predictor import find_device
+from charlstm.errors import CharLSTMError
 from service import logs
 from service.engine import Engine, Limits, Reply
-from service.loaded_model import LoadedModel, describe
+from service.loader import Loader, Loading, threads_for
 from service.protocol import (
     Answer,
     EngineSettings,
     Frames,
-    Loaded,
     ProtocolError,
     Question,
     Rejected,
@@ -46,7 +40,6 @@ from service.protocol import (
 
 _logger = logging.getLogger(__name__)
 _READ_SIZE = 1 << 20
-_MOST_THREADS = 4
 _STATISTICS_EVERY = 0.2  # seconds
 _MOST_UNREAD = 256 << 20  # bytes of answers that may wait for a worker to read them
 
@@ -70,54 +63,7 @@ def main() -> None:
     EngineServer(engine, loader, settings).serve()
 
 
-class Loader:
-    """Loads the model, at the start and again when asked to.
-
-    Raises:
-        DeviceError: The device is not there, or cannot do the precision.
-    """
-
-    def __init__(self, settings: EngineSettings) -> None:
-        self._artifacts = Path(settings.artifacts)
-        self.device = find_device(settings.device)
-        self.precision = choose_precision(settings.precision, self.device)
-
-    def load(self) -> LoadedModel:
-        """Load, verify and warm up what is in the folder now.
-
-        Raises:
-            ArtifactError: It is not sound.
-        """
-        model = LoadedModel(load_artifacts(self._artifacts), self.device, self.precision)
-        model.warm_up()
-        return model
-
-    def describe(self, artifacts: Artifacts) -> Loaded:
-        """Say what a loaded model is."""
-        return describe(artifacts, str(self.device), self.precision)
-
-
-def threads_for(cores: int) -> int:
-    """Leave one core to HTTP, and do not spread the small products of this network over more than four."""
-    return max(1, min(cores - 1, _MOST_THREADS))
-
-
-def choose_precision(asked: str, device: torch.device) -> Precision:
-    """Turn `auto` into what the device does fast, and refuse what it cannot do.
-
-    Raises:
-        DeviceError: bfloat16 is asked for and the device has it not.
-    """
-    if device.type == "cuda":
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    if asked == "bfloat16" and not able:
-        raise DeviceError(f"precision bfloat16 is not available on {device}: it has no such arithmetic")
-    return "bfloat16" if able and asked != "float32" else "float32"
-
-
-class _Worker:
+class _Peer:
     """One connection: pieces of questions that have arrived, and answers that have not left yet."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -173,9 +119,9 @@ class EngineServer:
     def __init__(self, engine: Engine, loader: Loader, settings: EngineSettings) -> None:
         self._engine = engine
         self._loader = loader
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, _Peer] = {}
         self._numbers = 0
-        self._loading: _Loading | None = None
+        self._loading: Loading | None = None
         self._next_statistics = 0.0
         self._worked = False  # since the last statistics
         self._selector = selectors.DefaultSelector()
@@ -230,7 +176,7 @@ class EngineServer:
             return
         connection.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
         self._numbers += 1
-        self._workers[self._numbers] = _Worker(connection)
+        self._workers[self._numbers] = _Peer(connection)
         self._selector.register(connection, selectors.EVENT_READ, self._numbers)
         self._answer(self._numbers, self._loader.describe(self._engine.model.artifacts))
         self._answer(self._numbers, self._engine.statistics())
@@ -273,7 +219,7 @@ class EngineServer:
         except OSError as error:
             self._disconnect(number, error)
 
-    def _write(self, number: int, worker: _Worker, data: bytes = b"") -> None:
+    def _write(self, number: int, worker: _Peer, data: bytes = b"") -> None:
         blocked = worker.blocked
         worker.write(data)
         if worker.blocked != blocked:
@@ -307,7 +253,7 @@ class EngineServer:
             version = self._engine.model.artifacts.version
             self._answer(worker, Reloaded(question, version, "another reload is under way"))
             return
-        self._loading = _Loading(self._loader, worker, question, self._wake_writer)
+        self._loading = Loading(self._loader, worker, question, self._wake_writer)
         self._loading.start()
 
     def _finish_loading(self) -> None:
@@ -332,28 +278,6 @@ class EngineServer:
         if self._loading is None:  # or else it will write to this pipe
             os.close(self._wake_reader)
             os.close(self._wake_writer)
-
-
-class _Loading(threading.Thread):
-    """Loads a model beside the one that serves."""
-
-    def __init__(self, loader: Loader, worker: int, question: int, wake: int) -> None:
-        super().__init__(name="loading", daemon=True)
-        self.worker, self.question = worker, question
-        self.model: LoadedModel | None = None
-        self.error: str | None = None
-        self._loader, self._wake = loader, wake
-
-    def run(self) -> None:
-        """Load, and wake the engine's turn."""
-        try:
-            self.model = self._loader.load()
-        except CharLSTMError as error:
-            self.error = str(error)
-        except Exception:  # whatever it is: the model that serves is not concerned, and who asked must hear of it
-            _logger.exception("a new model could not be loaded")
-            self.error = "loading failed; the engine's log says how"
-        os.write(self._wake, b"!")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.engine import Engine, Limits
-from service.engine_process import EngineServer, Loader
+from service.engine_process import EngineServer
 from service.inference import Inference
+from service.loader import Loader
 from service.protocol import EngineSettings
 from service.settings import Settings
 

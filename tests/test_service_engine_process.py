@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from charlstm.artifacts import Artifacts, load_artifacts
-from charlstm.errors import DeviceError
 from service import engine_process
 from service.engine import Engine
 from service.loaded_model import LoadedModel
+from service.loader import Loader
 from service.protocol import (
     Answer,
     Cancel,
@@ -276,7 +276,7 @@ def test_whatever_happens_while_a_model_loads_is_told_without_giving_anything_aw
     def fail(_: Path) -> None:
         raise MemoryError("secret")
 
-    monkeypatch.setattr(engine_process, "load_artifacts", fail)
+    monkeypatch.setattr("service.loader.load_artifacts", fail)
     worker.say(Reload(7))
     assert worker.hear(Reloaded).error == "loading failed; the engine's log says how"
     assert "secret" in caplog.text
@@ -295,36 +295,13 @@ def test_the_engine_answers_while_it_loads_and_loads_one_model_at_a_time(
         assert go_on.wait(PATIENCE)
         return load_artifacts(directory)
 
-    monkeypatch.setattr(engine_process, "load_artifacts", load_slowly)
+    monkeypatch.setattr("service.loader.load_artifacts", load_slowly)
     worker.say(Reload(0), Reload(1), worker.submit(2, 5))
     assert worker.hear(Reloaded) == Reloaded(1, worker.loaded.version, "another reload is under way")
     assert worker.hear(Logits).id == 2
     go_on.set()
     worker.hear(Loaded)
     assert worker.hear(Reloaded) == Reloaded(0, worker.loaded.version, None)
-
-
-CPU = torch.device("cpu")
-
-
-def test_float32_is_what_it_is_asked_for() -> None:
-    assert engine_process.choose_precision("float32", CPU) == "float32"
-
-
-@pytest.mark.parametrize("able", [True, False])
-def test_bfloat16_is_taken_where_it_is_and_refused_elsewhere(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a case
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able})
-    assert engine_process.choose_precision("auto", CPU) == ("bfloat16" if able else "float32")
-    if able:
-        assert engine_process.choose_precision("bfloat16", CPU) == "bfloat16"
-    else:
-        with pytest.raises(DeviceError, match="precision bfloat16 is not available on cpu"):
-            engine_process.choose_precision("bfloat16", CPU)
-
-
-@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 2), (64, 4)])
-def test_a_core_is_left_to_http(cores: int, threads: int) -> None:
-    assert engine_process.threads_for(cores) == threads
 
 
 def test_the_process_sets_its_threads_and_its_signals(tiny_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +353,7 @@ def test_an_engine_whose_device_is_broken_ends_with_an_error(
     listener.bind(str(path))
     listener.listen()
     settings = engine_settings(tiny_directory, listener=listener.detach(), lifeline=lifeline)
-    loader = engine_process.Loader(settings)
+    loader = Loader(settings)
     model = loader.load()
     monkeypatch.setattr(model.network, "embed", fail)
     monkeypatch.setattr("service.engine._MOST_FAILURES", 1)
