@@ -1,8 +1,8 @@
 """How fast the service is, beside what else one could run, all in one run of this script.
 
 Each contestant is started as its own process, loaded by wrk over 1, 32 and 128 connections, round after round in turn,
-and stopped. Medians of the rounds count, and ratios of them. `--help` names the options; the README beside this file
-holds results and the machine they come from.
+and stopped; the engine alone takes its turn in each round, too. Medians of the rounds count, and ratios of them.
+`--help` names the options; the README beside this file holds results and the machine they come from.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from benchmarks.load import Measured, Server, free_port, load, load_get, serving
 from benchmarks.texts import tweets
 from charlstm import Predictor
 from charlstm.batching import ContinuousBatch
+from charlstm.config import Precision
 
 ROOT = Path(__file__).parent.parent
 CONNECTIONS = (1, 32, 128)
@@ -36,6 +38,8 @@ class Contestant:
 
     name: str
     start: Callable[[], AbstractContextManager[Server]]
+    alone: Callable[[Sequence[str], float], float] | None = None  # its engine by itself: texts and seconds to a rate
+    rates_alone: list[float] = field(default_factory=list)
     rounds: dict[int, list[Measured]] = field(default_factory=dict)
     seconds_to_ready: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
@@ -80,14 +84,12 @@ def script(name: str, artifacts: Path) -> Iterator[Server]:
         yield server
 
 
-def engine_alone(artifacts: Path, texts: Sequence[str], precision: str, seconds: float) -> float:
+def engine_alone(artifacts: Path, precision: Precision, texts: Sequence[str], seconds: float) -> float:
     """Return the texts per second of the continuous batch by itself, kept full, on one core."""
     torch.set_num_threads(1)
     predictor = Predictor.load(artifacts, "cpu")
     encoded = [predictor.artifacts.encoder.encode(text, truncate=True).token_ids for text in texts]
-    batch: ContinuousBatch[int] = ContinuousBatch(
-        predictor.artifacts.model, "bfloat16" if precision == "bfloat16" else "float32"
-    )
+    batch: ContinuousBatch[int] = ContinuousBatch(predictor.artifacts.model, precision)
     batch.warm_up()
     done = joined = 0
     started = time.perf_counter()
@@ -120,30 +122,36 @@ def seconds_to_import_torch() -> float:
 
 def measure(contestants: Sequence[Contestant], texts: Sequence[str], rounds: int, seconds: float) -> None:
     """Load each contestant in turn, as many times as there are rounds."""
-    documents = [{"text": text, "truncate": True} for text in texts]
-    plain = [{"text": text} for text in texts]
     for number in range(rounds):
         for contestant in contestants:
             print(f"round {number + 1} of {rounds}: {contestant.name}", file=sys.stderr)
-            with contestant.start() as server:
-                contestant.seconds_to_ready.append(server.seconds_to_ready)
-                asked = documents if contestant.name.startswith("charlstm") else plain
-                load(f"{server.url}/predict", asked, 32, 2)  # warms up whatever warms up by being asked
-                for connections in CONNECTIONS:
-                    measured = load(f"{server.url}/predict", asked, connections, seconds)
-                    contestant.rounds.setdefault(connections, []).append(measured)
-                contestant.memory.append(server.memory())
+            measure_once(contestant, texts, seconds)
 
 
-def print_table(contestants: Sequence[Contestant], alone: dict[str, float], compared: Contestant) -> None:
-    """Print a row for each contestant and number of connections."""
-    in_float32, in_bfloat16 = alone["float32"], alone["bfloat16"]
+def measure_once(contestant: Contestant, texts: Sequence[str], seconds: float) -> None:
+    """Start a contestant, load it over each number of connections, and stop it."""
+    may_be_cut = {"truncate": True} if contestant.name.startswith("charlstm") else {}
+    asked = [{"text": text, **may_be_cut} for text in texts]
+    if contestant.alone is not None:
+        contestant.rates_alone.append(contestant.alone(texts, seconds))
+    with contestant.start() as server:
+        contestant.seconds_to_ready.append(server.seconds_to_ready)
+        load(f"{server.url}/predict", asked, 32, 2)  # warms up whatever warms up by being asked
+        for connections in CONNECTIONS:
+            measured = load(f"{server.url}/predict", asked, connections, seconds)
+            contestant.rounds.setdefault(connections, []).append(measured)
+        contestant.memory.append(server.memory())
+
+
+def print_table(contestants: Sequence[Contestant], compared: Contestant) -> None:
+    """Print a row for each contestant and number of connections; the first two have an engine of their own."""
+    in_float32, in_bfloat16 = (statistics.median(contestant.rates_alone) for contestant in contestants[:2])
     print(f"engine alone, one core: {in_float32:,.0f} texts/s in float32, {in_bfloat16:,.0f} in bfloat16\n")
     columns = ("server", "connections", "requests/s", "of the engine alone", "x LitServe", "p50 ms", "p99 ms")
     print(f"| {' | '.join(columns)} | p99 / LitServe | errors |")
     print("|---" * 9 + "|")
     for contestant in contestants:
-        engine = alone["bfloat16" if "bfloat16" in contestant.name else "float32"]
+        engine = statistics.median(contestant.rates_alone) if contestant.rates_alone else in_float32
         for connections in CONNECTIONS:
             found, other = contestant.median(connections), compared.median(connections)
             ratios = f"{found.rate / engine:.2f} | {found.rate / other.rate:.2f}"
@@ -156,21 +164,26 @@ def print_table(contestants: Sequence[Contestant], alone: dict[str, float], comp
         print(f"| {contestant.name} | {ready:.1f} | {memory:,.0f} |")
 
 
-def measure_the_rest(artifacts: Path, texts: Sequence[str], alone: float, seconds: float) -> None:
+def measure_the_rest(artifacts: Path, texts: Sequence[str], rounds: int, seconds: float) -> None:
     """Print what is measured of the service only: batches, one request alone, and probes under load."""
-    forward = bare_forward(artifacts, texts)
+    few = [{"text": text, "truncate": True} for text in texts[:300]]
     starts = range(0, len(texts) - _BATCH, _BATCH)
     batches = [{"texts": list(texts[start : start + _BATCH]), "truncate": True} for start in starts]
     with service(artifacts) as server:
-        single = load(f"{server.url}/predict", [{"text": text, "truncate": True} for text in texts[:300]], 1, seconds)
-        batch = load(f"{server.url}/predict/batch", batches, 8, seconds)
+        forwards, singles, alone, rates = [], [], [], []
+        for _ in range(rounds):
+            forwards.append(bare_forward(artifacts, texts))
+            singles.append(load(f"{server.url}/predict", few, 1, seconds).p50)
+            alone.append(engine_alone(artifacts, "float32", texts, seconds))
+            rates.append(load(f"{server.url}/predict/batch", batches, 8, seconds).rate * _BATCH)
         hammer = subprocess.Popen([sys.executable, "-m", "benchmarks.serving", "--hammer", server.url], cwd=ROOT)
         time.sleep(1)
         livez = load_get(f"{server.url}/livez", 1, seconds)
         hammer.wait()
-    print(f"\none connection: p50 {single.p50:.2f} ms, a bare forward of the same texts {forward:.2f} ms")
-    rate = batch.rate * _BATCH
-    print(f"/predict/batch of {_BATCH}: {rate:,.0f} texts/s, {rate / alone:.2f} of the engine alone")
+    single, forward = statistics.median(singles), statistics.median(forwards)
+    print(f"\none connection: p50 {single:.2f} ms, a bare forward of the same texts {forward:.2f} ms")
+    rate, engine = statistics.median(rates), statistics.median(alone)
+    print(f"/predict/batch of {_BATCH}: {rate:,.0f} texts/s, {rate / engine:.2f} of the engine alone")
     print(f"/livez while 128 connections ask /predict: p50 {livez.p50:.1f} ms, p99 {livez.p99:.1f} ms")
     print(f"import torch: {statistics.median(seconds_to_import_torch() for _ in range(3)):.1f} s")
 
@@ -191,21 +204,21 @@ def main() -> None:
     lengths = [len(text) for text in texts]
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} cores, torch {torch.__version__}")
     print(f"{len(texts)} texts of {statistics.mean(lengths):.0f} characters on average, {max(lengths)} at most")
-    alone = {
-        precision: engine_alone(options.artifacts, texts, precision, options.seconds)
-        for precision in ("float32", "bfloat16")
-    }
     litserve = Contestant("LitServe, batches of 32", lambda: script("batching_server.py", options.artifacts))
     contestants = [
-        Contestant("charlstm", lambda: service(options.artifacts)),
-        Contestant("charlstm, bfloat16", lambda: service(options.artifacts, CHARLSTM_PRECISION="bfloat16")),
+        Contestant("charlstm", lambda: service(options.artifacts), partial(engine_alone, options.artifacts, "float32")),
+        Contestant(
+            "charlstm, bfloat16",
+            lambda: service(options.artifacts, CHARLSTM_PRECISION="bfloat16"),
+            partial(engine_alone, options.artifacts, "bfloat16"),
+        ),
         Contestant("charlstm without inference", lambda: service_without_inference(options.artifacts)),
         Contestant("FastAPI, one forward a request", lambda: script("plain.py", options.artifacts)),
         litserve,
     ]
     measure(contestants, texts, options.rounds, options.seconds)
-    print_table(contestants, alone, litserve)
-    measure_the_rest(options.artifacts, texts, alone["float32"], options.seconds)
+    print_table(contestants, litserve)
+    measure_the_rest(options.artifacts, texts, options.rounds, options.seconds)
 
 
 if __name__ == "__main__":
