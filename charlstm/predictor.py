@@ -18,7 +18,7 @@ from charlstm.clamp import Clamp
 from charlstm.encoding import EncodedText
 from charlstm.errors import DeviceError, TextError
 from charlstm.gates import trace_layers
-from charlstm.model import collate
+from charlstm.model import collate, use_whole_float32
 from charlstm.readout import FloatArray
 from charlstm.trace import GateTrace, Prediction, TracedPrediction
 from charlstm.what_if import trace_clamped
@@ -30,7 +30,8 @@ _BATCH_SIZE = 64
 class Predictor:
     """A loaded model on a device.
 
-    Calls may come from several threads: nothing is changed after construction.
+    Calls may come from several threads: nothing is changed after construction. Constructing one turns TensorFloat-32
+    off for LSTMs on the GPUs of this process.
 
     Args:
         artifacts: A verified model; its network is moved to the device.
@@ -41,6 +42,7 @@ class Predictor:
     """
 
     def __init__(self, artifacts: Artifacts, device: str = "auto") -> None:
+        use_whole_float32()
         self.artifacts = artifacts
         self.device = find_device(device)
         self._model = artifacts.model.to(self.device)

@@ -17,6 +17,7 @@ from charlstm.batching import ContinuousBatch
 from charlstm.clamp import Clamp
 from charlstm.config import Precision
 from charlstm.gates import LayerSignals, LayerState, trace_layers
+from charlstm.model import use_whole_float32
 from charlstm.readout import FloatArray
 from charlstm.vocabulary import PADDING_ID
 from charlstm.what_if import trace_clamped
@@ -55,6 +56,7 @@ class LoadedModel:
     """
 
     def __init__(self, artifacts: Artifacts, device: torch.device, precision: Precision) -> None:
+        use_whole_float32()
         self.artifacts = artifacts
         self.network = artifacts.model.to(device)
         self.batch: ContinuousBatch[tuple[Address, int]] = ContinuousBatch(self.network, precision)

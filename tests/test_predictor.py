@@ -348,3 +348,10 @@ def test_a_cell_without_text_in_a_column_is_named(tiny_predictor: Predictor) -> 
     """A pandas column fills empty cells with a float."""
     with pytest.raises(TypeError, match=r"texts\[1\] must be a string, found float"):
         tiny_predictor.predict(pd.Series(["fine", float("nan")]))
+
+
+def test_a_predictor_computes_in_whole_float32(tiny_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For LSTMs, cuDNN's default keeps 10 bits of the mantissa, which only a GPU would show."""
+    monkeypatch.setattr(torch.backends.cudnn.rnn, "fp32_precision", "tf32")
+    Predictor.load(tiny_directory, device="cpu")
+    assert vars(torch.backends.cudnn)["rnn"].fp32_precision == "ieee"  # an attribute that torch does not declare
