@@ -71,7 +71,7 @@ def use_whole_float32() -> None:
 
     With them, a trace would miss the identities of its cell by a thousandth. On the CPU it changes nothing.
     """
-    torch.backends.cudnn.rnn.fp32_precision = "ieee"
+    torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]  # torch does not declare it
 
 
 def last_step(hidden_states: Tensor, lengths: Tensor) -> Tensor:

@@ -354,4 +354,4 @@ def test_a_predictor_computes_in_whole_float32(tiny_directory: Path, monkeypatch
     """For LSTMs, cuDNN's default keeps 10 bits of the mantissa, which only a GPU would show."""
     monkeypatch.setattr(torch.backends.cudnn.rnn, "fp32_precision", "tf32")
     Predictor.load(tiny_directory, device="cpu")
-    assert vars(torch.backends.cudnn)["rnn"].fp32_precision == "ieee"  # an attribute that torch does not declare
+    assert torch.backends.cudnn.rnn.fp32_precision == "ieee"  # type: ignore[attr-defined]  # torch does not declare it
