@@ -96,7 +96,8 @@ def share_by_word(text: str, offsets: Sequence[int | None], steps: Shares) -> tu
     spans = word_spans(text)
     starts = [start for start, _ in spans]
     sums = np.zeros(len(spans) + 1)
-    places = [-1 if offset is None else int(np.searchsorted(starts, offset, side="right")) - 1 for offset in offsets]
+    known = [-1 if offset is None else offset for offset in offsets]
+    places = np.searchsorted(starts, known, side="right") - 1  # (T,), -1 for padding: the last sum
     np.add.at(sums, places, steps)
     words = [WordShare(start, stop, float(share)) for (start, stop), share in zip(spans, sums, strict=False)]
     return words, float(sums[-1])

@@ -6,7 +6,8 @@ CharLSTMError
 │   ├── InvalidCharacterError  it holds a character that is no text
 │   └── TextTooLongError     it is longer than the model's limit
 ├── ArtifactError            a file of a model is missing, damaged or does not fit the others
-└── DeviceError              the requested device is not there
+├── DeviceError              the requested device is not there
+└── MissingPackageError      a view needs an optional package
 """
 
 
@@ -63,3 +64,10 @@ class ArtifactError(CharLSTMError):
 
 class DeviceError(CharLSTMError):
     """The requested device is not available on this machine."""
+
+
+class MissingPackageError(CharLSTMError, ImportError):
+    """A view of a trace needs a package that is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"this needs {package}, which is not installed: pip install 'charlstm[plots]'", name=package)
