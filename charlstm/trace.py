@@ -10,14 +10,20 @@ Sizes: T steps, H = hidden_size.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
 from charlstm.attribution import Attribution, attribute
+from charlstm.clamp import SignalName
 from charlstm.config import LABELS, NEGATIVE, POSITIVE, Label
 from charlstm.encoding import EncodedText
 from charlstm.readout import FloatArray, Readout
+from charlstm.vocabulary import UNKNOWN
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure  # type: ignore[import-untyped]  # it ships no types
 
 
 class LayerTrace(NamedTuple):
@@ -79,6 +85,75 @@ class GateTrace:
             probability_so_far=readout.probabilities(logits),
             attribution=_attribute(readout, layers[-1], float(logits[-1])),
         )
+
+    def signal(self, name: SignalName, layer: int = -1) -> FloatArray:
+        """Return one signal of one layer, (T, H).
+
+        Args:
+            name: Which of `SIGNALS`.
+            layer: Counted as Python does: 0 is the bottom one, -1 the top one.
+
+        Raises:
+            ValueError: There is no such signal.
+            IndexError: There is no such layer.
+        """
+        if name not in SIGNALS:
+            raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, found {name!r}")
+        if not -len(self.layers) <= layer < len(self.layers):
+            raise IndexError(f"layer must be below {len(self.layers)}, found {layer}")
+        signal: FloatArray = getattr(self.layers[layer], name)
+        return signal
+
+    def frame(self, signal: SignalName | None = None, layer: int = -1) -> "pd.DataFrame":
+        """Return a pandas data frame with a row a step. Needs the extra `plots`.
+
+        Args:
+            signal: None for the columns `token`, `offset`, `probability_so_far`, `share`, and the mean of each signal
+                over the units of each layer, as in `layer_0.forget_gate`; or the signal to return, a column a unit.
+            layer: Of the signal; -1 is the top one.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+            ValueError: There is no such signal.
+            IndexError: There is no such layer.
+        """
+        from charlstm.frame import frame  # noqa: PLC0415  an extra
+
+        return frame(self, signal, layer)
+
+    def figure(self, signal: SignalName = "cell_state", layer: int = -1) -> "Figure":
+        """Draw the probability along the text, the shares, one signal of every unit, and the gates' means.
+
+        Needs the extra `plots`.
+
+        Args:
+            signal: Of the heat map.
+            layer: Of the heat map and of the gates; -1 is the top one.
+
+        Raises:
+            MissingPackageError: Plotly is not installed.
+            ValueError: There is no such signal.
+            IndexError: There is no such layer.
+        """
+        from charlstm.figure import figure  # noqa: PLC0415  whoever only reads the numbers does not wait for it
+
+        return figure(self, signal, layer)
+
+    def to_html(self, model: str = "") -> str:
+        """Return a page of its own, for any browser, that needs no network. Needs the extra `plots`.
+
+        Args:
+            model: What to call the model on it.
+
+        Raises:
+            MissingPackageError: Plotly is not installed.
+        """
+        from charlstm.views import to_html  # noqa: PLC0415  likewise
+
+        unknown = self.tokens.count(UNKNOWN)
+        negative = float(self.probability_so_far[-1])
+        prediction = Prediction(negative, len(self.text), unknown_characters=unknown, truncated=False)
+        return to_html(TracedPrediction(prediction, self), model)
 
 
 @dataclass(frozen=True, slots=True)

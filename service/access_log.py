@@ -1,8 +1,12 @@
-"""One log line a request: what was asked, what the answer was, how long it took. The texts stay out unless told."""
+"""One log line a request: what was asked, what the answer was, how long it took. The texts stay out unless told.
+
+A WebSocket is one line as well, when it is closed.
+"""
 
 import logging
 
 from service.exchange import Exchange
+from service.session_watch import Session
 
 _logger = logging.getLogger("service.access")
 
@@ -35,4 +39,20 @@ class AccessLog:
         if self._texts:
             fields["body"] = exchange.body.decode("utf-8", "backslashreplace")
             line += f" {fields['body']!r}"
+        _logger.info("%s", line, extra={"fields": fields})
+
+    def session_opened(self) -> None:
+        """Write nothing yet."""
+
+    def session_closed(self, session: Session) -> None:
+        """Write one line; what was typed stays out in any case."""
+        fields: dict[str, object] = {
+            "client": session.client,
+            "path": session.path,
+            "route": session.route,
+            "code": session.code,
+            "messages": session.messages,
+            "milliseconds": round(session.seconds * 1e3, 3),
+        }
+        line = f"WebSocket {session.path} {session.code} {session.messages} messages {session.seconds:.1f} s"
         _logger.info("%s", line, extra={"fields": fields})

@@ -1,12 +1,8 @@
 """From the model's records to what goes out over HTTP."""
 
 from importlib.metadata import version
-from typing import Any
 
-import numpy as np
-import orjson
-
-from charlstm.trace import SIGNALS, LayerTrace, Prediction
+from charlstm.trace import Prediction
 from service.connection import ServedModel
 from service.inference import Judged, TracedText
 from service.schemas import BatchResponse, Info, Limits, ModelName, PredictResponse, Probabilities
@@ -15,33 +11,20 @@ from service.settings import Settings
 
 def predict_response(judged: Judged) -> PredictResponse:
     """Answer for the only text."""
-    return _response(_name(judged), judged.predictions[0])
+    return prediction_response(model_name(judged), judged.predictions[0])
 
 
 def batch_response(judged: Judged) -> BatchResponse:
     """Answer for all texts."""
-    name = _name(judged)
-    return BatchResponse(predictions=[_response(name, prediction) for prediction in judged.predictions])
-
-
-def gates_document(traced: TracedText) -> bytes:
-    """Write the JSON of a `GatesResponse`. Takes milliseconds: not for the event loop."""
-    trace = traced.trace
-    document: dict[str, Any] = _response(_name(traced), traced.prediction).model_dump() | {
-        "tokens": trace.tokens,
-        "token_ids": trace.token_ids,
-        "offsets": trace.offsets,
-        "probability_so_far": trace.probability_so_far,
-        "layers": [_layer_document(layer) for layer in trace.layers],
-    }
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    name = model_name(judged)
+    return BatchResponse(predictions=[prediction_response(name, prediction) for prediction in judged.predictions])
 
 
 def info(model: ServedModel, settings: Settings) -> Info:
     """Describe what is served."""
     config = model.config
     return Info(
-        model=ModelName(name=config.name, version=model.version, precision=model.precision),
+        model=served_name(model),
         architecture=config.model,
         preprocessing=config.preprocessing,
         labels=list(config.labels),
@@ -58,22 +41,32 @@ def info(model: ServedModel, settings: Settings) -> Info:
             max_waiting_texts=settings.max_waiting_texts,
             max_waiting_characters=settings.max_waiting_characters,
             deadline_seconds=settings.deadline_seconds,
+            live_sessions=settings.max_live_sessions,
+            live_characters=settings.live_characters,
+            live_messages_per_second=settings.live_messages_per_second,
+            live_idle_seconds=settings.live_idle_seconds,
         ),
         package_version=version("charlstm"),
     )
 
 
-def _name(found: Judged | TracedText) -> ModelName:
+def served_name(model: ServedModel) -> ModelName:
+    """Name the model that is served, with the arithmetic of its predictions."""
+    return ModelName(name=model.config.name, version=model.version, precision=model.precision)
+
+
+def model_name(found: Judged | TracedText) -> ModelName:
+    """Name the model that an answer comes from, with the arithmetic of that answer."""
     return ModelName(name=found.model.config.name, version=found.model.version, precision=found.precision)
 
 
-def _response(model: ModelName, prediction: Prediction) -> PredictResponse:
-    negative = prediction.probability_negative
+def prediction_response(model: ModelName, prediction: Prediction) -> PredictResponse:
+    """Answer for one text."""
     # Nothing in here comes from outside, so nothing has to be checked.
     return PredictResponse.model_construct(
         label=prediction.label,
         probability=prediction.probability,
-        probabilities=Probabilities.model_construct(negative=negative, positive=1.0 - negative),
+        probabilities=probabilities_of(prediction),
         characters=prediction.characters,
         unknown_characters=prediction.unknown_characters,
         truncated=prediction.truncated,
@@ -81,9 +74,7 @@ def _response(model: ModelName, prediction: Prediction) -> PredictResponse:
     )
 
 
-def _layer_document(layer: LayerTrace) -> dict[str, orjson.Fragment]:
-    """Write one layer, a signal at a time: orjson keeps the interpreter to itself while it writes."""
-    return {
-        name: orjson.Fragment(orjson.dumps(np.ascontiguousarray(signal), option=orjson.OPT_SERIALIZE_NUMPY))
-        for name, signal in zip(SIGNALS, layer, strict=True)
-    }
+def probabilities_of(prediction: Prediction) -> Probabilities:
+    """Give the probability of each label."""
+    negative = prediction.probability_negative
+    return Probabilities.model_construct(negative=negative, positive=1.0 - negative)

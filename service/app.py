@@ -8,14 +8,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import admin, open_inference, problems, routes, telemetry
+from service import admin, gates_routes, live_routes, open_inference, page, problems, routes, telemetry, units
 from service.access_log import AccessLog
 from service.body_limit import BodyLimit
-from service.exchange import Observer, Watch
+from service.exchange import Watch
 from service.hang_up import HangUp
 from service.inference import Inference
 from service.metrics import Metrics
 from service.security import Guard, KeyCheck
+from service.session_watch import SessionWatch
 from service.settings import Settings
 
 _DESCRIPTION = """\
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with Inference(settings) as inference:
             app.state.inference = inference
             app.state.settings = settings
+            app.state.atlas = units.AtlasFile(settings.artifacts)
             yield
 
     app = FastAPIOffline(
@@ -57,7 +59,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=telemetry.configuration(otel=settings.otel),
     )
     app.include_router(routes.sentiment)
+    app.include_router(gates_routes.memory)
+    app.include_router(units.router)
     app.include_router(routes.operations)
+    app.include_router(page.router)
+    app.include_router(live_routes.router(settings))
     app.include_router(open_inference.probes)
     app.include_router(open_inference.models)
     if settings.admin_keys is not None:
@@ -67,9 +73,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if guard:
         app.add_middleware(KeyCheck, guard=guard)
-    observers: list[Observer] = [metrics]
+    observers: list[Metrics | AccessLog] = [metrics]
     if settings.access_log:
         observers.append(AccessLog(texts=settings.log_texts))
+    app.add_middleware(SessionWatch, observers=observers)
     app.add_middleware(Watch, observers=observers, keep_bodies=settings.access_log and settings.log_texts)
     problems.install(app)
     _extend_document(app, guard)

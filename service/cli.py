@@ -1,16 +1,22 @@
-"""The commands of `python -m service`. The flags are the settings: their names, defaults and help come from there."""
+"""The commands of `python -m service`.
+
+The flags of `serve` are the settings: their names, defaults and help come from there. What a command needs is imported
+when it runs: help comes at once, and `serve` starts without torch.
+"""
 
 import inspect
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
 
 import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from typer.core import TyperCommand
 
 from charlstm.errors import CharLSTMError
 from service.errors import ServiceError
-from service.server import run
 from service.settings import ENV_PREFIX, Settings
 
 cli = typer.Typer(help="charlstm's HTTP service.", no_args_is_help=True, add_completion=False)
@@ -18,7 +24,7 @@ cli = typer.Typer(help="charlstm's HTTP service.", no_args_is_help=True, add_com
 
 @cli.callback()
 def _commands() -> None:
-    """Serve a character-level LSTM over HTTP: sentiment, and the memory it comes from."""
+    """Serve a character-level LSTM over HTTP, or read one text with it: sentiment, and the memory it comes from."""
 
 
 def _serve(**flags: str | bool | None) -> None:
@@ -26,11 +32,52 @@ def _serve(**flags: str | bool | None) -> None:
 
     Every flag can be given as an environment variable; a flag wins.
     """
+    from service.server import run  # noqa: PLC0415  as said above
+
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        run(Settings.model_validate(given))
+        settings = Settings.model_validate(given)
     except ValidationError as error:
         _refuse(_setting_fault(error))
+    _in_one_line(lambda: run(settings))
+
+
+class _OptionalFile(TyperCommand):
+    """A command whose flag `--json` may stand alone: then it is standard output."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a lone `--json` its value."""
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, ["--json=-" if arg == "--json" else arg for arg in args[:end]] + args[end:])
+
+
+_File = Path | None
+
+
+@cli.command("gates", cls=_OptionalFile)
+def _gates(  # noqa: PLR0913  a command's parameters are its arguments and flags
+    text: Annotated[str, typer.Argument(help="What the model reads; - is standard input.", show_default=False)],
+    artifacts: Annotated[
+        Path, typer.Option(envvar=f"{ENV_PREFIX}ARTIFACTS", help="Folder of the trained model.")
+    ] = Settings.model_fields["artifacts"].default,
+    *,
+    truncate: Annotated[bool, typer.Option("--truncate", help="Cut a text over the model's limit.")] = False,
+    html: Annotated[
+        _File, typer.Option(metavar="FILE", help="Write a page that needs no network; - prints it.")
+    ] = None,
+    npz: Annotated[_File, typer.Option(metavar="FILE", help="Write the trace as NumPy arrays; - prints them.")] = None,
+    json: Annotated[_File, typer.Option(metavar="[=FILE]", help="Print the trace as JSON, or write it.")] = None,
+) -> None:
+    """Read a text and show its memory: which characters count, and what the network keeps of them. Needs no server."""
+    from service.gates_command import Files, show_gates  # noqa: PLC0415  it imports torch
+
+    _in_one_line(lambda: show_gates(text, artifacts, Files(html, npz, json), truncate=truncate))
+
+
+def _in_one_line(command: Callable[[], None]) -> None:
+    """Run a command; what a person can mend is said in one line, with exit code 2."""
+    try:
+        command()
     except (CharLSTMError, ServiceError) as error:
         _refuse(str(error))
 
@@ -66,7 +113,7 @@ def _setting_fault(error: ValidationError) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    """Say in one line why there is nothing to serve."""
+    """Say in one line why it cannot be done."""
     print("charlstm: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201  a command speaks to its user
     raise SystemExit(2)
 

@@ -2,6 +2,7 @@
 
 ServiceError
 ├── StartupError            the service cannot start: a setting, the port
+├── CommandError            a command beside `serve` cannot do what it is asked for
 ├── NotReadyError           the model is not loaded yet, or the service is closing
 │   └── StaleModelError     the model was exchanged while the question was on its way
 ├── EngineLostError         the engine died while it had the question
@@ -10,8 +11,12 @@ ServiceError
 ├── DeadlineError           the request was not answered in time
 ├── UnreadableTextsError    texts that the model cannot read, each by the field it stands in
 ├── TooManyTextsError       a batch of more texts than the service takes
+│   └── TooManyWordsError   a text of more words than the service leaves out one by one
 ├── InvalidFieldError       a field that asks for what this model or this text has not
 ├── MediaTypeError          a body that does not claim to be JSON
+├── NotAcceptableError      an answer in no form that there is
+├── NoAtlasError            the model's units have not been described
+├── UnknownUnitError        a unit that the model has not
 ├── UnauthorizedError       no key, or none that is known
 ├── ReloadRefusedError      the artifacts folder holds nothing sound; the old model serves on
 ├── ContentEncodingError    a compressed body that the service cannot unpack
@@ -38,6 +43,10 @@ class ServiceError(Exception):
 
 class StartupError(ServiceError):
     """The service cannot start; the message is one line for whoever started it."""
+
+
+class CommandError(ServiceError):
+    """A command beside `serve` cannot do what it is asked for; the message is one line for whoever asked."""
 
 
 class NotReadyError(ServiceError):
@@ -90,11 +99,19 @@ class UnreadableTextsError(ServiceError):
 class TooManyTextsError(ServiceError):
     """A batch of more texts than the service takes, in the field or tensor of this name."""
 
+    counted = "texts"
+
     def __init__(self, limit: int, found: int, field: str = "texts") -> None:
-        super().__init__(f"must hold at most {limit} texts, found {found}")
+        super().__init__(f"must hold at most {limit} {self.counted}, found {found}")
         self.field = field
         self.limit = limit
         self.found = found
+
+
+class TooManyWordsError(TooManyTextsError):
+    """A text of more words than the service leaves out one by one."""
+
+    counted = "words"
 
 
 class InvalidFieldError(ServiceError):
@@ -121,6 +138,39 @@ class MediaTypeError(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("must be application/json")
+
+
+class NotAcceptableError(ServiceError):
+    """An answer that is asked for in no form that there is.
+
+    Args:
+        offered: The media types that there are.
+    """
+
+    field: Final = "Accept"
+
+    def __init__(self, offered: Sequence[str]) -> None:
+        super().__init__(f"must allow {', '.join(offered[:-1])} or {offered[-1]}")
+
+
+class NoAtlasError(ServiceError):
+    """The units of the model that is served have not been described, or not in a way that can be read."""
+
+
+class UnknownUnitError(ServiceError):
+    """A unit that the model has not.
+
+    Args:
+        units: How many there are in a layer.
+        found: Which was asked for.
+    """
+
+    field: Final = "unit"
+
+    def __init__(self, units: int, found: int) -> None:
+        super().__init__(f"must be one of the {units} units of a layer, from 0, found {found}")
+        self.limit = units - 1
+        self.found = found
 
 
 class UnauthorizedError(ServiceError):

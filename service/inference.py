@@ -183,6 +183,17 @@ class Inference:
         passages = [passage._replace(leave_out=(*passage.leave_out, span)) for span in spans]
         return await self._judge_again(passages, truncate=truncate)
 
+    async def read(self, passage: Passage, *, truncate: bool) -> tuple[ServedModel, EncodedText]:
+        """Read one text as the model will, without asking it; return the model, too.
+
+        Raises:
+            UnreadableTextsError: The model cannot read it.
+            NotReadyError: There is no model.
+        """
+        model = self.model
+        (encoded,), _ = await self._encode(model, [passage], truncate=truncate)
+        return model, encoded
+
     async def trace(
         self, passage: Passage, deadline: float, *, truncate: bool, clamps: Sequence[Clamp] = ()
     ) -> TracedText:

@@ -21,11 +21,9 @@ def check_clamps(clamps: Sequence[Clamp], model: ModelConfig, steps: int) -> Non
     for index, clamp in enumerate(clamps):
         field = f"clamps[{index}]"
         check_below(f"{field}.layer", clamp.layer, model.num_layers, "layers of this model")
-        for unit in clamp.units or ():
-            check_below(f"{field}.units", unit, model.hidden_size, "units of a layer")
-        check_below(f"{field}.steps.start", clamp.start, steps, "steps of this text")
-        if clamp.stop is not None:
-            check_below(f"{field}.steps.stop", clamp.stop - 1, steps, "steps of this text")
+        for place, unit in enumerate(clamp.units or ()):
+            check_below(f"{field}.units[{place}]", unit, model.hidden_size, "units of a layer")
+        check_span(f"{field}.steps", (clamp.start, clamp.stop), steps, "steps of this text")
 
 
 def check_below(field: str, value: int, count: int, counted: str) -> None:
@@ -36,3 +34,16 @@ def check_below(field: str, value: int, count: int, counted: str) -> None:
     """
     if not 0 <= value < count:
         raise InvalidFieldError(field, f"must be one of the {count} {counted}, from 0, found {value}", count - 1, value)
+
+
+def check_span(field: str, span: tuple[int, int | None], count: int, counted: str) -> None:
+    """Check that [start, stop) holds something and does not reach beyond a count; a stop of None is the end.
+
+    Raises:
+        InvalidFieldError: It does not, or it does.
+    """
+    start, stop = span
+    check_below(f"{field}.start", start, count, counted)
+    if stop is not None and not start < stop <= count:
+        reason = f"must be more than start, {start}, and at most the {count} {counted}, found {stop}"
+        raise InvalidFieldError(f"{field}.stop", reason, count, stop)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -21,15 +21,17 @@ from prometheus_client.registry import Collector
 from service.errors import NotReadyError
 from service.exchange import Exchange
 from service.inference import Inference
+from service.session_watch import REFUSED, Session
 
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_CODES = frozenset({REFUSED, 1000, 1001, 1005, 1006, 1007, 1009, 1011, 1012, 4400, 4401, 4408, 4429, 4503})
 _STAGES = ("queue", "inference", "serialization")
 
 
 class Metrics:
-    """Counts exchanges, and writes everything down when it is asked to."""
+    """Counts exchanges and sessions, and writes everything down when it is asked to."""
 
     def __init__(self) -> None:
         # They would be a series more for each, and of no use to anybody here.
@@ -62,6 +64,24 @@ class Metrics:
             registry=self._registry,
         )
         self._stages = {stage.encode(): stages.labels(stage) for stage in _STAGES}
+        self._sessions = Gauge(
+            "charlstm_live_sessions",
+            "WebSockets that are open.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._live_seconds = Histogram(
+            "charlstm_live_answer_duration_seconds",
+            "From a message of a live session to its answer.",
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._closes = Counter(
+            "charlstm_live_closes",
+            "WebSockets closed, by the code that either side gave; 403 is one refused before it was open.",
+            ["code"],
+            registry=self._registry,
+        )
         # Looking a child up by its labels costs more than counting does.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -79,6 +99,22 @@ class Metrics:
                 if (stage := self._stages.get(name)) is not None:
                     stage.observe(float(milliseconds) / 1e3)
 
+    def session_opened(self) -> None:
+        """Count a WebSocket that is open."""
+        self._sessions.inc()
+
+    def session_closed(self, session: Session) -> None:
+        """Count it as closed."""
+        if session.code != REFUSED:
+            self._sessions.dec()
+        self._closes.labels(_code_label(session.code)).inc()
+
+    def live_answer(self, seconds: float, problem: str | None) -> None:
+        """Count an answer in a live session, and the kind of problem that it is, if it is one."""
+        self._live_seconds.observe(seconds)
+        if problem is not None:
+            self._refusals.labels(problem).inc()
+
     def exposition(self, inference: Inference, accept: str) -> tuple[bytes, str]:
         """Write all figures in the format that suits an `Accept` header; return them and their media type."""
         encode, media_type = choose_encoder(accept)
@@ -91,6 +127,11 @@ class Metrics:
         if known_method == method:
             self._children[key] = children
         return children
+
+
+def _code_label(code: int) -> str:
+    """Write a close code; a client may choose any, and each label is a series that stays."""
+    return str(code) if code in _CODES else "other"
 
 
 class _Figures(Collector):

@@ -25,12 +25,16 @@ from service.errors import (
     InferenceRequestError,
     InvalidFieldError,
     MediaTypeError,
+    NoAtlasError,
+    NotAcceptableError,
     NotReadyError,
     OverloadedError,
     ReloadRefusedError,
     TooManyTextsError,
+    TooManyWordsError,
     UnauthorizedError,
     UnknownModelError,
+    UnknownUnitError,
     UnreadableTextsError,
 )
 from service.open_inference_schemas import InferenceError
@@ -87,11 +91,25 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     TextTooLongError: _TOO_LONG,
     CharacterLimitError: _TOO_LONG,
     TooManyTextsError: Kind("too-many-texts", 413, "Too many texts", "A batch holds more texts than are taken."),
+    TooManyWordsError: Kind(
+        "too-many-words", 413, "Too many words", "A text holds more words than are left out one by one."
+    ),
     BodyTooLargeError: Kind("body-too-large", 413, "Body too large", "The body holds more bytes than are taken."),
     MediaTypeError: _MEDIA_TYPE,
     ContentEncodingError: _MEDIA_TYPE,
     InferenceRequestError: _MALFORMED,
     UnknownModelError: _NOT_FOUND,
+    UnknownUnitError: Kind("unknown-unit", 404, "Unknown unit", "The model has no such unit."),
+    NoAtlasError: Kind(
+        "no-atlas",
+        404,
+        "No atlas",
+        "The units of this model have not been described: `python -m training atlas` does it, into the model's "
+        "folder, and the service finds it there.",
+    ),
+    NotAcceptableError: Kind(
+        "not-acceptable", 406, "Not acceptable", "There is no answer in a form that Accept allows."
+    ),
     UnauthorizedError: Kind(
         "unauthorized",
         401,
@@ -135,16 +153,26 @@ def problem_response(error: Exception, root_path: str = "") -> Response:
         error: Any error; one that the table does not know is an internal one and is not described.
         root_path: What the path of the problem's `type` starts with.
     """
-    kind = kind_of(error)
-    errors = _field_errors(error)
-    problem = Problem(
+    kind, problem = kind_of(error), problem_of(error, root_path)
+    return Response(problem.model_dump_json(exclude_none=True), kind.status, _headers(kind, error), MEDIA_TYPE)
+
+
+def problem_of(error: Exception, root_path: str = "") -> Problem:
+    """Describe an error; everything is as in `problem_response`."""
+    kind, errors = kind_of(error), _field_errors(error)
+    return Problem(
         type=type_of(kind, root_path),
         title=kind.title,
         status=kind.status,
         detail=_detail(kind, errors),
         errors=errors or None,
     )
-    return Response(problem.model_dump_json(exclude_none=True), kind.status, _headers(kind, error), MEDIA_TYPE)
+
+
+def retry_after(error: Exception) -> int | None:
+    """Return the seconds after which it is worth trying again, or None if nobody can say."""
+    seconds = _headers(kind_of(error), error).get("Retry-After")
+    return None if seconds is None else int(seconds)
 
 
 def error_response(error: Exception, scope: Scope) -> Response:
@@ -219,7 +247,7 @@ def _field_errors(error: Exception) -> list[FieldError]:
     match error:
         case UnreadableTextsError():
             return [_of_text(fault.field, fault.reason) for fault in error.faults[:_MOST_ERRORS]]
-        case TooManyTextsError() | InvalidFieldError():
+        case TooManyTextsError() | InvalidFieldError() | UnknownUnitError():
             return [FieldError(field=error.field, message=str(error), limit=error.limit, found=error.found)]
         case BodyTooLargeError():
             return [_of_body_size(error)]
@@ -227,6 +255,7 @@ def _field_errors(error: Exception) -> list[FieldError]:
             MediaTypeError()
             | ContentEncodingError()
             | InferenceRequestError()
+            | NotAcceptableError()
             | ReloadRefusedError()
             | UnknownModelError()
         ):
@@ -265,10 +294,33 @@ _MESSAGES = {
     "string_unicode": "must be valid Unicode text, found a lone surrogate",
     "bool_type": "must be true or false",
     "list_type": "must be an array",
-    "too_short": "must hold at least 1 text, found none",
+    "too_short": "must hold at least {min_length}, found none",
+    "too_long": "must hold at most {max_length}, found {actual_length}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of a few digits",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
     "model_attributes_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
 }
-_ABOUT_TYPES = {"string_type", "bool_type", "list_type", "model_attributes_type"}
+_ABOUT_TYPES = {
+    "string_type",
+    "bool_type",
+    "list_type",
+    "int_type",
+    "float_type",
+    "array_or_object",
+    "model_attributes_type",
+    "model_type",
+}
+_ABOUT_NUMBERS = {"greater_than_equal", "less_than_equal", "less_than"}
+_LARGEST_SHOWN = 1 << 53  # of the numbers that a request may hold
+_LIMITS = ("limit", "min_length", "max_length", "ge", "le", "lt")  # what pydantic calls them
 _JSON_TYPES = {
     type(None): "null",
     bool: "boolean",
@@ -281,13 +333,16 @@ _JSON_TYPES = {
 
 
 def _of_validation(fault: Mapping[str, Any]) -> FieldError:
-    kind, context = fault["type"], fault.get("ctx", {})
-    message = _MESSAGES.get(kind, fault["msg"])
+    kind, context, given = fault["type"], fault.get("ctx", {}), fault["input"]
+    message = _MESSAGES[kind].format_map(context) if kind in _MESSAGES else fault["msg"]
+    limit: int | None = next((context[name] for name in _LIMITS if name in context), None)
     found: int | str | None = context.get("actual_length")
     if kind in _ABOUT_TYPES:
-        found = _JSON_TYPES.get(type(fault["input"]), "no JSON")
+        found = _JSON_TYPES.get(type(given), "no JSON")
         message = f"{message}, found {found}"
-    limit = context.get("limit", context.get("min_length"))
+    elif kind in _ABOUT_NUMBERS and abs(given) < _LARGEST_SHOWN:
+        found = given
+        message = f"{message}, found {found}"
     return FieldError(field=_field_name(fault["loc"]), message=message, limit=limit, found=found)
 
 

@@ -1,6 +1,5 @@
 """The routes: what is asked, who answers it, and what it is called in the OpenAPI document."""
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -12,14 +11,12 @@ from starlette.responses import PlainTextResponse
 
 from service import answers
 from service.errors import MediaTypeError, NotReadyError
-from service.inference import Inference, Judged, Passage, TracedText
+from service.inference import Inference, Judged, TracedText
 from service.metrics import Metrics
 from service.problems import KINDS_BY_NAME, root_path_of, type_of
 from service.schemas import (
     BatchRequest,
     BatchResponse,
-    GatesRequest,
-    GatesResponse,
     Health,
     Info,
     PredictRequest,
@@ -43,7 +40,8 @@ async def _inference(request: Request) -> Inference:
     return inference
 
 
-async def _json_only(request: Request) -> None:
+async def json_only(request: Request) -> None:
+    """Refuse a body that does not claim to be JSON."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
@@ -55,7 +53,7 @@ Model = Annotated[Inference, Depends(_inference)]
 
 sentiment = APIRouter(
     tags=["sentiment"],
-    dependencies=[Depends(_json_only)],
+    dependencies=[Depends(json_only)],
     responses=problem_answers(400, 413, 415, 422, 429, 500, 503, 504),
 )
 operations = APIRouter(tags=["operations"], responses=problem_answers(500))
@@ -78,35 +76,18 @@ async def predict_batch(asked: BatchRequest, model: Model) -> Response:
     return _answer(judged, answers.batch_response(judged))
 
 
-@sentiment.post(
-    "/gates", operation_id="gates", summary="Judge one text and show its memory", response_model=GatesResponse
-)
-async def gates(asked: GatesRequest, model: Model) -> Response:
-    """Judge a text as `/predict` does, and show every step of the way: each gate and both memories of each layer."""
-    async with model.trace_slots.take() as deadline:
-        traced = await model.trace(Passage("text", asked.text), deadline, truncate=asked.truncate)
-        started = time.perf_counter()
-        document = await asyncio.to_thread(answers.gates_document, traced)
-    return _json(document, traced, time.perf_counter() - started)
-
-
 def _answer(judged: Judged, answer: BaseModel) -> Response:
     started = time.perf_counter()
     # pydantic writes it at once; handing FastAPI the record would have it checked and copied first
     document = answer.__pydantic_serializer__.to_json(answer)
-    return _json(document, judged, time.perf_counter() - started)
+    timing = server_timing(judged, time.perf_counter() - started)
+    return Response(document, media_type="application/json", headers={"Server-Timing": timing})
 
 
 def server_timing(found: Judged | TracedText, serialization: float) -> str:
     """Write the header that says where an answer's time went; `serialization` is in seconds."""
     stages = {"queue": found.waited, "inference": found.took, "serialization": serialization}
     return ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in stages.items())
-
-
-def _json(document: bytes, found: Judged | TracedText, serialization: float) -> Response:
-    return Response(
-        document, media_type="application/json", headers={"Server-Timing": server_timing(found, serialization)}
-    )
 
 
 @operations.get("/livez", operation_id="livez", summary="Is the process alive?")

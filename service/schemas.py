@@ -1,6 +1,6 @@
 """What goes in and out over HTTP, field by field; the OpenAPI document is made of these."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -8,13 +8,13 @@ from pydantic_core import PydanticCustomError
 from charlstm.config import Calibration, Label, ModelConfig, Precision, Scores, TrainingRecord
 from charlstm.text import Preprocessing
 
-Signal = list[list[float]]
-
-_EXAMPLE = "Worst update ever"
+EXAMPLE: Final = "Worst update ever"
 _MOST_FIELDS = 16  # in a request; none has nearly as many
 
 
-class _Request(BaseModel):
+class RequestRecord(BaseModel):
+    """Base of all that is read: nothing unknown, nothing converted."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
@@ -29,38 +29,36 @@ class _Request(BaseModel):
         return document
 
 
-class _Answer(BaseModel):
+class AnswerRecord(BaseModel):
+    """Base of all that is answered."""
+
     model_config = ConfigDict(frozen=True)
 
 
-class PredictRequest(_Request):
+class PredictRequest(RequestRecord):
     """One text to judge."""
 
-    text: str = Field(description="Any valid Unicode text of at least one token.", examples=[_EXAMPLE])
+    text: str = Field(description="Any valid Unicode text of at least one token.", examples=[EXAMPLE])
     truncate: bool = Field(
         default=False, description="Whether a text over the model's limit is cut at its end instead of refused."
     )
 
 
-class BatchRequest(_Request):
+class BatchRequest(RequestRecord):
     """Many texts to judge at once."""
 
     texts: list[str] = Field(
         min_length=1,
         fail_fast=True,
         description="The texts, each as in `/predict`; `/info` says how many are taken at most.",
-        examples=[[_EXAMPLE, "I love it"]],
+        examples=[[EXAMPLE, "I love it"]],
     )
     truncate: bool = Field(
         default=False, description="Whether texts over the model's limit are cut at their end instead of refused."
     )
 
 
-class GatesRequest(PredictRequest):
-    """One text to judge and to show the memory of."""
-
-
-class ModelName(_Answer):
+class ModelName(AnswerRecord):
     """Which model answered, and how."""
 
     name: str = Field(examples=["default"])
@@ -71,14 +69,14 @@ class ModelName(_Answer):
     precision: Precision = Field(description="Arithmetic of this answer; a trace is always float32.")
 
 
-class Probabilities(_Answer):
+class Probabilities(AnswerRecord):
     """The probability of each label; they add up to 1."""
 
     negative: float = Field(ge=0, le=1, description="P(negative): the model's sigmoid.", examples=[0.97])
     positive: float = Field(ge=0, le=1, description="P(positive) = 1 - P(negative).", examples=[0.03])
 
 
-class PredictResponse(_Answer):
+class PredictResponse(AnswerRecord):
     """The sentiment of one text."""
 
     label: Label = Field(description="The more probable label; at exactly 0.5 it is negative.")
@@ -94,51 +92,16 @@ class PredictResponse(_Answer):
     model: ModelName
 
 
-class BatchResponse(_Answer):
+class BatchResponse(AnswerRecord):
     """The sentiment of each text, in the order of the request."""
 
     predictions: list[PredictResponse]
 
 
-class LayerSignals(_Answer):
-    """The inner life of one LSTM layer: six arrays of steps x units.
-
-    At each step, elementwise: cell_state = forget_gate * previous cell_state + input_gate * candidate, and
-    hidden_state = output_gate * tanh(cell_state). Both states start at 0.
-    """
-
-    forget_gate: Signal = Field(description="Share of the long-term memory that is kept, 0 to 1.")
-    input_gate: Signal = Field(description="Share of the candidate that is remembered, 0 to 1.")
-    candidate: Signal = Field(description="The potential memory that could be written, -1 to 1.")
-    output_gate: Signal = Field(description="Share of the long-term memory that is shown, 0 to 1.")
-    cell_state: Signal = Field(description="The long-term memory after the step, unbounded.")
-    hidden_state: Signal = Field(description="The short-term memory after the step, -1 to 1.")
-
-
-class GatesResponse(PredictResponse):
-    """The sentiment of one text and the whole memory trace that it comes from, both of one pass."""
-
-    tokens: list[str] = Field(
-        description="For each step the token as the model saw it: `<UNK>` if unknown, `<PAD>` for a step of padding.",
-        examples=[["W", "o", "r", "s", "t"]],
-    )
-    token_ids: list[int] = Field(description="Their indices in the vocabulary.", examples=[[33, 4, 12, 17, 20]])
-    offsets: list[int | None] = Field(
-        description="For each step where its token starts in the text of the request, in Unicode code points from 0; "
-        "null for a step of padding.",
-        examples=[[0, 1, 2, 3, 4]],
-    )
-    probability_so_far: list[float] = Field(
-        description="P(negative) if the text ended after this step; the last one is `probabilities.negative`.",
-        examples=[[0.52, 0.55, 0.61, 0.78, 0.91]],
-    )
-    layers: list[LayerSignals] = Field(description="Each LSTM layer, from the bottom up.")
-
-
-class Limits(_Answer):
+class Limits(AnswerRecord):
     """What a request may hold at most, over which the answer is 413; and how much the service takes on at once."""
 
-    max_texts: int = Field(description="Texts in a batch.")
+    max_texts: int = Field(description="Texts in a batch, and words in a text of `/gates/occlusion`.")
     max_characters: int = Field(description="Characters in a text, even where the request lets it be cut.")
     max_body_bytes: int = Field(description="Bytes in a request body.")
     max_tokens: int | None = Field(
@@ -148,9 +111,13 @@ class Limits(_Answer):
     max_waiting_texts: int = Field(description="Texts of all requests that may wait; over it the answer is 429.")
     max_waiting_characters: int = Field(description="Characters of all requests that may wait; likewise.")
     deadline_seconds: float = Field(description="How long a request may take; over it the answer is 504.")
+    live_sessions: int = Field(description="Live sessions that a process of the service takes; above, it closes them.")
+    live_characters: int = Field(description="Characters in the text of a live session.")
+    live_messages_per_second: float = Field(description="Messages in a live session, on average over 10 seconds.")
+    live_idle_seconds: float = Field(description="How long a live session may say nothing before it is closed.")
 
 
-class Info(_Answer):
+class Info(AnswerRecord):
     """What is being served, and where it comes from."""
 
     model: ModelName
@@ -166,20 +133,20 @@ class Info(_Answer):
     package_version: str = Field(examples=["0.1.0"])
 
 
-class Health(_Answer):
+class Health(AnswerRecord):
     """The answer to a probe."""
 
     status: Literal["live", "ready"]
 
 
-class ReloadResponse(_Answer):
+class ReloadResponse(AnswerRecord):
     """What is served after the artifacts have been loaded again."""
 
     version: str = Field(description="The model's version.", examples=["0f3a9c41d2e7"])
     changed: bool = Field(description="Whether it is another one than before.")
 
 
-class FieldError(_Answer):
+class FieldError(AnswerRecord):
     """What is wrong with one field of the request."""
 
     field: str = Field(description="Which field: `text`, `texts[3]`, or `body` for all of it.", examples=["texts[3]"])
@@ -192,7 +159,7 @@ class FieldError(_Answer):
     )
 
 
-class Problem(_Answer):
+class Problem(AnswerRecord):
     """Why there is no other answer (RFC 9457)."""
 
     type: str = Field(
@@ -207,7 +174,7 @@ class Problem(_Answer):
     errors: list[FieldError] | None = Field(default=None, description="The fields that are wrong, up to 16 of them.")
 
 
-class ProblemKind(_Answer):
+class ProblemKind(AnswerRecord):
     """What a problem's `type` means."""
 
     type: str = Field(examples=["/problems/text-too-long"])

@@ -1,9 +1,13 @@
 """Who may ask: keys, and the middleware that wants to see one before anything of a request is read.
 
 Everything needs a key but what is listed here, so a new route is never open by accident.
+
+A browser sets no headers when it opens a WebSocket, so a key may come as one of the subprotocols there:
+`bearer.<key in base64url without padding>`, beside the one that is really spoken.
 """
 
 import hmac
+from base64 import b64decode
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +21,13 @@ from service.settings import Settings, parse_keys
 
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 _PAGES: Final = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
-_FOLDERS: Final = ("/static-offline-docs/", "/problems/")  # of the documentation, and of every problem's `type`
+_FOLDERS: Final = ("/page/", "/static-offline-docs/", "/problems/")  # of the pages, and of every problem's `type`
 _ADMIN: Final = "/admin/"
+_KEY_PROTOCOL: Final = "bearer."
+SUBPROTOCOL: Final = "charlstm.v1"
+"""What is spoken over the service's WebSockets."""
+UNAUTHORIZED: Final = 4401
+"""What a WebSocket is closed with whose client shows no key that fits."""
 
 
 class Keys:
@@ -88,7 +97,7 @@ def _like(responses: dict[str, Any], description: str) -> dict[str, Any]:
 
 
 class KeyCheck:
-    """ASGI middleware that answers 401 to whoever shows no key that fits."""
+    """ASGI middleware that answers 401, or over a WebSocket 4401, to whoever shows no key that fits."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
@@ -105,7 +114,19 @@ class KeyCheck:
         elif scope["type"] == "http":
             await error_response(UnauthorizedError(), scope)(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008, "reason": "a key is needed"})
+            await _refuse_websocket(scope, receive, send)
+
+
+def spoken(scope: Scope) -> str | None:
+    """Choose among the subprotocols that a WebSocket's client offers; never one that shows a key."""
+    return SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+
+
+async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Open it only to close it: browsers do not tell a page why a WebSocket did not open."""
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": spoken(scope), "headers": []})
+    await send({"type": "websocket.close", "code": UNAUTHORIZED, "reason": "a key is needed"})
 
 
 def _digest(key: bytes) -> bytes:
@@ -141,4 +162,16 @@ def _shown(scope: Scope) -> bytes:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             token: bytes = value[7:].strip()
             return token
+    return _shown_as_subprotocol(scope.get("subprotocols", ()))
+
+
+def _shown_as_subprotocol(offered: Iterable[str]) -> bytes:
+    """Return the key that is among the subprotocols, or an empty one."""
+    for protocol in offered:
+        if protocol.startswith(_KEY_PROTOCOL):
+            encoded = protocol.removeprefix(_KEY_PROTOCOL)
+            try:
+                return b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+            except ValueError:
+                return b""
     return b""

@@ -15,6 +15,7 @@ from service import logs, telemetry
 from service.app import create_app
 from service.errors import ServiceError, StartupError
 from service.inference import Inference
+from service.live_routes import most_message_bytes
 from service.problems import kind_of
 from service.security import Guard
 from service.settings import Settings
@@ -63,11 +64,16 @@ def serve(settings: Settings, listener: socket.socket, commands: int | None = No
             and at its end to stop at once.
     """
     app = create_app(settings)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_request)
     config = uvicorn.Config(
         app,
         lifespan="off",  # `_serve` sees to it, and learns how loading the model went
         log_config=None,
+        log_level="info" if settings.log_level == "debug" else settings.log_level,  # frames and keys would be in it
         access_log=False,  # the application has its own
+        ws="websockets-sansio",
+        ws_max_size=most_message_bytes(settings),
+        ws_per_message_deflate=False,  # it would take longer than what it saves, and on the event loop
         root_path=settings.root_path,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
@@ -185,6 +191,11 @@ async def _reload(server: GracefulServer) -> None:
         await server.inference.reload()
     except ServiceError as error:
         _logger.error("the artifacts were not loaded again: %s", kind_of(error).description)  # noqa: TRY400  no fault
+
+
+def _is_no_request(record: logging.LogRecord) -> bool:
+    """Leave out the line that uvicorn writes for each WebSocket, access log or not."""
+    return '"WebSocket ' not in str(record.msg)
 
 
 def _listen(host: str, port: int) -> socket.socket:

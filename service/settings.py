@@ -51,6 +51,28 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(
         default=10.0, gt=0, description="A request that is not answered by then gets 504 and costs nothing more."
     )
+    max_live_sessions: int = Field(
+        default=64,
+        ge=1,
+        description="Live sessions (WebSockets) that a process of the service has open at a time; above, it closes "
+        "with 4503.",
+    )
+    live_characters: int = Field(
+        default=1000,
+        ge=1,
+        description="Most characters in the text of a live session. For each, the session keeps six numbers of four "
+        "bytes for each unit of the model.",
+    )
+    live_messages_per_second: float = Field(
+        default=50.0,
+        gt=0,
+        description="Messages that a live session takes, on average over 10 seconds; above, it closes with 4429.",
+    )
+    live_idle_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="How long a live session may say nothing, or not take its answers, before it closes with 4408.",
+    )
     drain_seconds: float = Field(
         default=0.0,
         ge=0,

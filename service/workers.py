@@ -16,6 +16,8 @@ import tempfile
 import time
 from typing import Any
 
+from prometheus_client.multiprocess import mark_process_dead
+
 from service.settings import Settings
 from service.supervisor import Supervisor
 
@@ -108,6 +110,7 @@ class _Worker:
     def __init__(self, settings: Settings, listener: socket.socket, figures: str) -> None:
         self._settings = settings
         self._listener = listener
+        self._figures = figures
         self._environment = os.environ | {_FIGURES_VARIABLE: figures}
         self._stopped = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
@@ -121,7 +124,7 @@ class _Worker:
                 reason = f"exit code {await (await self._start()).wait()}"
             except OSError as error:  # no process or memory left; it may pass
                 reason = error.strerror or type(error).__name__
-            self._process = None
+            self._forget_figures()
             if self._stopped.is_set():
                 return
             lived = time.monotonic() - started
@@ -157,6 +160,12 @@ class _Worker:
             return False
         self._process.stdin.write(command)
         return True
+
+    def _forget_figures(self) -> None:
+        """Drop what the dead process said of its present state; what it counted stays."""
+        if self._process is not None:
+            mark_process_dead(self._process.pid, self._figures)  # type: ignore[no-untyped-call]  # it has no types
+        self._process = None
 
     async def _start(self) -> asyncio.subprocess.Process:
         descriptor = self._listener.fileno()

@@ -273,13 +273,17 @@ def test_every_operation_has_a_stable_name_a_summary_and_a_tag() -> None:
     operations = _operations(create_app(Settings()))
     assert {"predict", "predict_batch", "gates", "livez", "readyz", "info"} <= set(operations)
     assert all(operation["summary"] and operation["description"] for operation in operations.values())
-    assert {"sentiment", "operations"} <= {tag for operation in operations.values() for tag in operation["tags"]}
+    assert {"sentiment", "memory", "operations"} <= {
+        tag for operation in operations.values() for tag in operation["tags"]
+    }
 
 
 def test_every_operation_documents_its_problems_as_problem_documents() -> None:
     operations = _operations(create_app(Settings()))
-    for name in ("predict", "predict_batch", "gates"):
-        assert set(operations[name]["responses"]) == {"200", "400", "413", "415", "422", "429", "500", "503", "504"}
+    documented = {"200", "400", "413", "415", "422", "429", "500", "503", "504"}
+    for name in ("predict", "predict_batch", "gates_compare", "gates_occlusion"):
+        assert set(operations[name]["responses"]) == documented
+    assert set(operations["gates"]["responses"]) == documented | {"406"}
     assert set(operations["readyz"]["responses"]) == set(operations["info"]["responses"]) == {"200", "500", "503"}
     for name, operation in operations.items():
         for status, response in operation["responses"].items():

@@ -1,5 +1,6 @@
-"""The command, as a process of its own on a port of its own."""
+"""The commands: `serve` as a process of its own on a port of its own, and `gates`, which needs no server."""
 
+import io
 import json
 import os
 import re
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
 from charlstm.errors import DeviceError
 from service.cli import cli
@@ -163,6 +166,43 @@ def _engine_of(server: _Server) -> int:
     return int(engine)
 
 
+def test_gates_writes_the_document_that_the_service_answers(server: _Server, artifacts: Path, tmp_path: Path) -> None:
+    """As JSON and as npz: the same fields and names, and the same numbers but for rounding."""
+    ended = _gates(
+        "Worst update ever", f"--json={tmp_path / 'a.json'}", "--npz", tmp_path / "a.npz", artifacts=artifacts
+    )
+    assert ended.exit_code == 0
+    answer = httpx.post(f"{server.url}/gates", json={"text": "Worst update ever"}).json()
+    _assert_same(json.loads((tmp_path / "a.json").read_bytes()), answer)
+    headers = {"Accept": "application/x-npz"}
+    served = httpx.post(f"{server.url}/gates", json={"text": "Worst update ever"}, headers=headers).content
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as found, np.load(io.BytesIO(served)) as expected:
+        assert found.files == expected.files
+        _assert_same(json.loads(str(found["metadata"])), json.loads(str(expected["metadata"])))
+        for name in expected.files:
+            if expected[name].dtype.kind == "f":
+                np.testing.assert_allclose(found[name], expected[name], atol=1e-6, err_msg=name)
+            elif name != "metadata":
+                assert found[name].tolist() == expected[name].tolist()
+
+
+def _assert_same(found: object, expected: object) -> None:
+    if isinstance(expected, dict):
+        assert isinstance(found, dict)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            _assert_same(found[name], value)
+    elif isinstance(expected, list):
+        assert isinstance(found, list)
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            _assert_same(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, abs=1e-6)
+    else:
+        assert found == expected
+
+
 def test_sigterm_ends_the_service_with_0(server: _Server) -> None:
     """Stands last: it ends the server of this module."""
     server.process.send_signal(signal.SIGTERM)
@@ -208,7 +248,7 @@ def test_whatever_keeps_the_service_from_starting_is_one_clear_line(
     def fail(_settings: Settings) -> None:
         raise error
 
-    monkeypatch.setattr("service.cli.run", fail)
+    monkeypatch.setattr("service.server.run", fail)
     with pytest.raises(SystemExit) as exit_:
         cli(["serve"])
     assert exit_.value.code == 2
@@ -241,3 +281,118 @@ def test_every_setting_is_a_flag_with_its_variable_default_and_help() -> None:
         assert str(field.description) in shown
         if field.default not in (None, ""):
             assert f"[default: ({field.default})]" in shown
+
+
+# The command `gates`
+
+
+def _gates(*arguments: object, artifacts: Path, given: str | bytes | None = None) -> Result:
+    environment = {"COLUMNS": "100", "CHARLSTM_ARTIFACTS": str(artifacts)}
+    return CliRunner(env=environment).invoke(cli, ["gates", *map(str, arguments)], input=given)
+
+
+def _assert_refused(ended: Result, line: str) -> None:
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (2, "", f"charlstm: {line}\n")
+
+
+def test_gates_prints_the_view_for_terminals(artifacts: Path) -> None:
+    ended = _gates("Worst update ever", artifacts=artifacts)
+    assert ended.exit_code == 0
+    assert re.match(r"(negative|positive) \d\d %   17 characters read, tiny [0-9a-f]{12}\n", ended.stdout)
+    assert "Worst update ever" in ended.stdout
+    assert "\x1b" not in ended.stdout, "no colours in a pipe"
+    assert ended.stderr == ""
+
+
+def test_gates_reads_standard_input_but_for_its_last_line_break(artifacts: Path) -> None:
+    for given in ("so\nbad", "so\nbad\n", "so\nbad\r\n"):
+        document = json.loads(_gates("-", "--json", artifacts=artifacts, given=given).stdout)
+        assert document["text"] == "so\nbad"
+
+
+def test_a_lone_json_prints_json_and_nothing_else(artifacts: Path) -> None:
+    for arguments in (
+        ["--json", "so bad"],
+        ["so bad", "--json"],
+        ["so bad", "--json", "-"][:2],
+        ["--json=-", "so bad"],
+    ):
+        document = json.loads(_gates(*arguments, artifacts=artifacts).stdout)
+        assert document["tokens"] == list("so bad")
+    assert json.loads(_gates("--json", "--", "--json", artifacts=artifacts).stdout)["text"] == "--json"
+
+
+def test_gates_writes_a_page(artifacts: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    ended = _gates("so bad", "--html", page, artifacts=artifacts)
+    assert ended.stderr == f"wrote {page}\n"
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "so bad" in page.read_text(encoding="utf-8")
+    assert "6 characters read" in ended.stdout, "the view is printed as well"
+
+
+def test_gates_cuts_a_long_text_only_when_told_to(artifacts: Path) -> None:
+    text = "so bad " * 20
+    _assert_refused(
+        _gates(text, artifacts=artifacts),
+        "the text must be at most 64 characters long, found 140; allow truncation to have it cut",
+    )
+    assert json.loads(_gates(text, "--truncate", "--json", artifacts=artifacts).stdout)["truncated"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "line"),
+    [
+        ([""], None, "the text must hold at least 1 character, found none"),
+        (["-"], "\n", "the text must hold at least 1 character, found none"),
+        (["-"], b"so \xff", "standard input must be UTF-8, found another byte at 3"),
+        (["x", "--json", "--npz", "-"], None, "only one of --html, --npz and --json can go to standard output"),
+        (["x", "--npz", "/dev/null/x"], None, "cannot write /dev/null/x: Not a directory"),
+    ],
+)
+def test_gates_says_in_one_line_what_cannot_be_done(
+    artifacts: Path, arguments: list[str], given: str | bytes | None, line: str
+) -> None:
+    _assert_refused(_gates(*arguments, artifacts=artifacts, given=given), line)
+
+
+def test_gates_without_a_model_is_one_clear_line(tmp_path: Path) -> None:
+    line = f"{tmp_path}/config.json: expected a file, found nothing there"
+    _assert_refused(_gates("x", artifacts=tmp_path), line)
+    _assert_refused(_gates("x", "--artifacts", tmp_path, artifacts=tmp_path / "other"), line)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(
+    artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "trace.npz"
+    file.write_bytes(b"old")
+    monkeypatch.setattr("service.gates_command.os.fsync", full)
+    _assert_refused(_gates("x", "--npz", file, artifacts=artifacts), f"cannot write {file}: No space left on device")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_stays_one_and_a_device_is_written_into(artifacts: Path, tmp_path: Path) -> None:
+    link, file = tmp_path / "link", tmp_path / "file"
+    link.symlink_to(file)
+    assert _gates("s", "--npz", link, artifacts=artifacts).exit_code == 0
+    assert link.is_symlink()
+    with np.load(file, allow_pickle=False) as trace:
+        assert trace["tokens"].tolist() == ["s"]
+    assert _gates("x", "--npz", "/dev/null", artifacts=artifacts).exit_code == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_help_needs_neither_torch_nor_the_server() -> None:
+    code = (
+        "import sys; from service.cli import cli\n"
+        "try: cli(['gates', '--help'])\n"
+        "except SystemExit: print([name for name in ('torch', 'fastapi', 'uvicorn') if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ended.stdout.splitlines()[-1] == "[]", ended.stderr
+    assert "--truncate" in ended.stdout

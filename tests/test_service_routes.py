@@ -16,7 +16,9 @@ from charlstm.artifacts import load_artifacts
 from charlstm.predictor import Predictor
 from charlstm.trace import SIGNALS
 from service import answers
-from service.schemas import BatchResponse, GatesResponse, Info, PredictResponse
+from service.comparison_schemas import CompareRequest
+from service.gates_schemas import GatesRequest, GatesResponse
+from service.schemas import BatchResponse, Info, PredictResponse
 from service.settings import Settings
 from tests.service_fixtures import JSON, Client, assert_problem, engine_thread, make_app, serving
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
@@ -27,15 +29,15 @@ MAX_TEXTS = 5
 MAX_BODY_BYTES = 4096
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=MAX_CHARACTERS + 5)  # lone surrogates too
+FIELDS = sorted(
+    {"texts", "top", "start", "stop", "signal", "value", *GatesRequest.model_fields, *CompareRequest.model_fields}
+)
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["text", "texts", "truncate"]) | ANY_TEXT, inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS) | ANY_TEXT, inner, max_size=3),
     max_leaves=6,
 )
-ROUTES = ("/predict", "/predict/batch", "/gates")
+ROUTES = ("/predict", "/predict/batch", "/gates", "/gates/compare", "/gates/occlusion")
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +216,7 @@ def test_a_wrong_method_is_told_the_right_one(client: Client) -> None:
     assert response.headers["allow"] == "POST"
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/predict/", "/predict/batch/x", "/static-offline-docs/none"])
+@pytest.mark.parametrize("path", ["/nothing", "/predict/", "/predict/batch/x", "/static-offline-docs/none"])
 def test_an_unknown_route_is_a_404(client: Client, path: str) -> None:
     assert_problem(client.get(path), 404, "not-found")
 
@@ -288,7 +290,7 @@ def test_a_request_past_its_deadline_is_a_504(artifacts: Path, tmp_path: Path) -
             assert_problem(client.post(route, {"text": "Worst"}), 504, "deadline-exceeded")
 
 
-@pytest.mark.parametrize("route", ["/predict", "/gates"])
+@pytest.mark.parametrize("route", ["/predict", "/gates", "/gates/occlusion"])
 def test_every_answer_says_where_its_time_went(client: Client, route: str) -> None:
     timing = client.post(route, {"text": "Worst"}).headers["server-timing"]
     stages = dict(entry.split(";dur=") for entry in timing.split(", "))
@@ -317,6 +319,10 @@ def test_info_describes_the_model_and_the_limits(client: Client, artifacts: Path
         "max_waiting_texts": Settings.model_fields["max_waiting_texts"].default,
         "max_waiting_characters": Settings.model_fields["max_waiting_characters"].default,
         "deadline_seconds": Settings.model_fields["deadline_seconds"].default,
+        "live_sessions": Settings.model_fields["max_live_sessions"].default,
+        "live_characters": Settings.model_fields["live_characters"].default,
+        "live_messages_per_second": Settings.model_fields["live_messages_per_second"].default,
+        "live_idle_seconds": Settings.model_fields["live_idle_seconds"].default,
     }
     assert (info.device, info.precision) == ("cpu", "float32")
 
@@ -350,6 +356,19 @@ def test_the_trace_ends_with_the_prediction(client: Client, text: str) -> None:
 @given(route=st.sampled_from(ROUTES), document=ANY_JSON)
 def test_any_json_gets_an_answer_or_a_problem(client: Client, route: str, document: object) -> None:
     response = client.post(route, document)
+    assert response.status_code in (200, 413, 422)
+    assert response.status_code == 200 or response.json()["status"] == response.status_code
+
+
+@given(
+    wanted=st.dictionaries(st.sampled_from(sorted(GatesRequest.model_fields)), ANY_JSON, max_size=3),
+    accept=st.sampled_from(["application/json", "application/x-npz"]),
+)
+def test_any_wish_about_a_trace_gets_an_answer_or_a_problem(
+    client: Client, wanted: dict[str, object], accept: str
+) -> None:
+    body = json.dumps({"text": "Worst"} | wanted).encode()
+    response = client.request("POST", "/gates", body, {**JSON, "accept": accept})
     assert response.status_code in (200, 413, 422)
     assert response.status_code == 200 or response.json()["status"] == response.status_code
 

@@ -168,8 +168,11 @@ def test_the_path_of_a_proxy_opens_nothing() -> None:
     ]
 
 
-def test_a_websocket_without_a_key_is_closed_before_it_opens() -> None:
+def test_a_websocket_without_a_key_is_opened_only_to_say_so_and_nothing_answers_it() -> None:
     sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -177,9 +180,12 @@ def test_a_websocket_without_a_key_is_closed_before_it_opens() -> None:
     async def never(*_: Any) -> Any:
         raise AssertionError
 
-    scope = {"type": "websocket", "path": "/gates/live", "headers": []}
-    asyncio.run(KeyCheck(never, Guard(Settings(api_keys="one")))(scope, never, send))
-    assert sent[0]["type"] == "websocket.close"
+    scope = {"type": "websocket", "path": "/gates/live", "headers": [], "subprotocols": ["other"]}
+    asyncio.run(KeyCheck(never, Guard(Settings(api_keys="one")))(scope, receive, send))
+    assert sent == [
+        {"type": "websocket.accept", "subprotocol": None, "headers": []},
+        {"type": "websocket.close", "code": 4401, "reason": "a key is needed"},
+    ]
 
 
 def test_every_key_is_compared_whatever_the_first_ones_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,133 @@
+"""The routes that show the memory: one text's trace, two texts compared, and a text without each of its words."""
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from charlstm.trace import TracedPrediction
+from service.answers import model_name
+from service.comparison import compare_document
+from service.comparison_schemas import CompareRequest, CompareResponse, OcclusionResponse
+from service.errors import StaleModelError
+from service.forms import COMPRESSED_NPZ, HTML, NPZ, Form, to_json
+from service.gates_schemas import GatesRequest, GatesResponse
+from service.inference import Inference, Passage, TracedText
+from service.occlusion import NOTHING, leaves_something, occlusion_response, words_of
+from service.routes import Model, json_only, problem_answers, server_timing
+from service.schemas import PredictRequest
+from service.settings import Settings
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORMS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The trace. The header `Accept` chooses its form; `Accept-Encoding: gzip` compresses it.",
+        "content": {NPZ: _BINARY, COMPRESSED_NPZ: _BINARY, HTML: {"schema": {"type": "string"}}},
+    }
+}
+
+memory = APIRouter(
+    tags=["memory"],
+    dependencies=[Depends(json_only)],
+    responses=problem_answers(400, 413, 415, 422, 429, 500, 503, 504),
+)
+
+
+@memory.post(
+    "/gates",
+    operation_id="gates",
+    summary="Judge one text and show its memory",
+    response_model=GatesResponse,
+    responses=_FORMS | problem_answers(406),
+)
+async def gates(asked: GatesRequest, model: Model, request: Request) -> Response:
+    """Judge a text as `/predict` does, and show every step of the way: each gate and both memories of each layer.
+
+    Further fields choose a part of the trace or its summary; `clamps` and `cut` ask what if something had been
+    otherwise. `contributions` says whose doing the answer is.
+
+    As `application/x-npz`, NumPy's `np.load` reads it: arrays such as `layer_0.cell_state` and `contributions.units`,
+    and everything else as JSON in `metadata`. As `text/html` it is a page of its own, which shows all of the trace.
+    """
+    headers = request.headers
+    form = Form.accepted(headers.getlist("accept"), headers.getlist("accept-encoding"))
+    passage = Passage("text", asked.text, asked.spans)
+    clamps = [clamp.to_clamp() for clamp in asked.clamps]
+    async with model.trace_slots.take() as deadline:
+        traced = await model.trace(passage, deadline, truncate=asked.truncate, clamps=clamps)
+        started = time.perf_counter()
+        written = await asyncio.to_thread(form.write, _record(traced), model_name(traced), asked)
+    timing = server_timing(traced, time.perf_counter() - started)
+    return Response(written.content, headers=written.headers | {"Server-Timing": timing})
+
+
+@memory.post(
+    "/gates/compare",
+    operation_id="gates_compare",
+    summary="Hold two texts against each other",
+    response_model=CompareResponse,
+)
+async def compare(asked: CompareRequest, model: Model) -> Response:
+    """Judge two texts, align them token by token, and say where they part and what turned the answer."""
+    async with model.trace_slots.take() as deadline:
+        first, second = await _trace_both(asked, model, deadline)
+        started = time.perf_counter()
+        content = await asyncio.to_thread(_compare, first, second)
+    slower = max(first, second, key=lambda traced: traced.waited + traced.took)
+    timing = server_timing(slower, time.perf_counter() - started)
+    return Response(content, media_type="application/json", headers={"Server-Timing": timing})
+
+
+@memory.post(
+    "/gates/occlusion",
+    operation_id="gates_occlusion",
+    summary="Leave out each word of a text",
+    response_model=OcclusionResponse,
+)
+async def occlusion(asked: PredictRequest, model: Model, request: Request) -> Response:
+    """Judge a text as `/predict` does, and once more without each of its words: how much hangs on it.
+
+    This asks the model, while the shares in `/gates` take its one answer apart; the two need not agree. `/info` says
+    how many words a text may have: as many as there may be texts in a batch.
+    """
+    settings: Settings = request.app.state.settings
+    passage = Passage("text", asked.text)
+    for _ in range(2):  # once more if the model is exchanged meanwhile
+        served, text = await model.read(passage, truncate=asked.truncate)
+        words = words_of(text, settings.max_texts)
+        left_out = [word for word in words if leaves_something(text, word)]
+        judged = await model.judge_without(passage, [NOTHING, *left_out], truncate=asked.truncate)
+        if judged.model.version == served.version:
+            break
+    else:
+        raise StaleModelError
+    started = time.perf_counter()
+    answer = occlusion_response(text, words, left_out, judged)
+    content = answer.__pydantic_serializer__.to_json(answer)
+    timing = server_timing(judged, time.perf_counter() - started)
+    return Response(content, media_type="application/json", headers={"Server-Timing": timing})
+
+
+async def _trace_both(asked: CompareRequest, model: Inference, deadline: float) -> tuple[TracedText, TracedText]:
+    """Trace both texts with one model.
+
+    Raises:
+        StaleModelError: It was exchanged in between, twice.
+    """
+    for _ in range(2):
+        first, second = await asyncio.gather(
+            model.trace(Passage("first", asked.first), deadline, truncate=asked.truncate),
+            model.trace(Passage("second", asked.second), deadline, truncate=asked.truncate),
+        )
+        if first.model.version == second.model.version:
+            return first, second
+    raise StaleModelError
+
+
+def _compare(first: TracedText, second: TracedText) -> bytes:
+    return to_json(compare_document(_record(first), _record(second), model_name(first)))
+
+
+def _record(traced: TracedText) -> TracedPrediction:
+    return TracedPrediction(traced.prediction, traced.trace)

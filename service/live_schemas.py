@@ -1,0 +1,41 @@
+"""What goes in and out over a live session, field by field. The OpenAPI document has no word for WebSockets."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from service.schemas import RequestRecord
+from service.selection import Layers, Selection, Signals, Units
+
+Shown = Annotated[
+    Literal["full", "summary", "none"],
+    Field(description="`full` and `summary` as in `/gates`; `none` leaves `layers` out."),
+]
+
+
+class View(RequestRecord):
+    """What a session's answers show of the memory; the fields are those of `/gates`."""
+
+    detail: Shown = "summary"
+    signals: Signals | None = None
+    layers: Layers | None = None
+    units: Units | None = None
+
+    def changed_by(self, message: "LiveMessage") -> Self:
+        """Return it with whatever a message says about it."""
+        said = View.model_fields.keys() & message.model_fields_set
+        return self.model_copy(update={name: getattr(message, name) for name in said})
+
+    @property
+    def selection(self) -> Selection | None:
+        """The same in the words of `/gates`; None if nothing is shown."""
+        if self.detail == "none":
+            return None
+        return Selection.model_construct(detail=self.detail, signals=self.signals, layers=self.layers, units=self.units)
+
+
+class LiveMessage(View):
+    """What a client says: how its text has changed, and from now on, what it wants to see."""
+
+    back: int = Field(default=0, ge=0, description="How many characters (code points) are taken off the text's end.")
+    text: str = Field(default="", description="What is then put there.")

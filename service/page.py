@@ -1,0 +1,165 @@
+"""The page at `/`: which files it is made of, and how a browser gets them.
+
+The files stand in the folder `page` beside this module; Plotly's JavaScript comes from the installed package of that
+name. The page asks no other host for anything, and its content security policy says so. No route of these is in the
+OpenAPI document: they are for people.
+"""
+
+import asyncio
+import gzip
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+
+router = APIRouter(include_in_schema=False)
+
+_FOLDER: Final = Path(__file__).with_name("page")
+_INDEX: Final = "index.html"
+_PLOTLY: Final = "plotly.min.js"
+_MEDIA_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+_NAMES: Final = (
+    _INDEX,
+    "page.css",
+    "icon.svg",
+    "article-trace.json",
+    "api.js",
+    "charts.js",
+    "what-if.js",
+    "compare.js",
+    "download.js",
+    "examples.js",
+    "format.js",
+    "gates.js",
+    "live.js",
+    "main.js",
+    "memory.js",
+    "occlusion.js",
+    "theme.js",
+    "signals.js",
+    "story.js",
+    "text.js",
+    "trace.js",
+    "units.js",
+    "verdict.js",
+)
+_EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+_CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        f"style-src 'self' {_EMPTY_STYLE}",  # Plotly makes an empty style sheet and adds its rules to it by script
+        "style-src-attr 'unsafe-inline'",  # and has an attribute on some shapes; no element of style gets in by this
+        "img-src 'self' blob: data:",  # Plotly draws a heat map as an image, and a chart to be saved as another
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS: Final = {
+    "Cache-Control": "no-cache",  # kept, but asked for: a new version of the service is seen at once, for one 304
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a browser gets of a file: as it is or compressed, each under a tag of its own."""
+
+    plain: bytes
+    compressed: bytes
+    digest: str
+
+
+class PageFile:
+    """One file of the page, read and compressed once, when it is first asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self.media_type = _MEDIA_TYPES[path.suffix]
+
+    @property
+    def content(self) -> Content:
+        """The file's content; whoever comes while it is being read waits for it.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        with self._lock:
+            return self._content
+
+    @cached_property
+    def _content(self) -> Content:
+        plain = self._path.read_bytes()
+        return Content(plain, gzip.compress(plain, compresslevel=6, mtime=0), sha256(plain).hexdigest()[:32])
+
+
+def _plotly_file() -> Path:
+    """Find Plotly's JavaScript without importing Plotly, which takes a while."""
+    package = find_spec("plotly")
+    places = (package and package.submodule_search_locations) or ["plotly"]
+    return Path(places[0], "package_data", _PLOTLY)
+
+
+_FILES: Final = {name: PageFile(_FOLDER / name) for name in _NAMES} | {_PLOTLY: PageFile(_plotly_file())}
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def page(request: Request) -> Response:
+    """Answer with the page itself."""
+    return await _send(_FILES[_INDEX], request)
+
+
+@router.api_route("/page/{name}", methods=["GET", "HEAD"])
+async def page_file(name: str, request: Request) -> Response:
+    """Answer with one of the files that the page is made of."""
+    if (file := _FILES.get(name)) is None:
+        raise HTTPException(404)
+    return await _send(file, request)
+
+
+async def _send(file: PageFile, request: Request) -> Response:
+    try:
+        content = await asyncio.to_thread(lambda: file.content)  # compressing Plotly takes a fifth of a second
+    except FileNotFoundError:  # Plotly is not installed: the page says that there are no charts
+        raise HTTPException(404) from None
+    compressed = _accepts_gzip(request.headers.get("accept-encoding", ""))
+    tag = f'"{content.digest}-gzip"' if compressed else f'"{content.digest}"'
+    headers = {**_HEADERS, "ETag": tag}
+    if tag in _tags(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    if compressed:
+        headers["Content-Encoding"] = "gzip"
+    body = content.compressed if compressed else content.plain
+    return Response(body, headers=headers, media_type=file.media_type)
+
+
+def _tags(header: str) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
+
+
+def _accepts_gzip(header: str) -> bool:
+    """Tell whether an Accept-Encoding names gzip without refusing it by `q=0`."""
+    for choice in header.split(","):
+        coding, _, parameters = choice.partition(";")
+        if coding.strip().lower() == "gzip":
+            return parameters.replace(" ", "").lower() not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False

@@ -1,0 +1,87 @@
+// @ts-check
+/** What the answer would be without each word: the network asked again, where the shares only divide its one answer. */
+
+import { Latest, Problem, Unreachable } from "./api.js";
+import { element, percent, side, signed, verdictOf } from "./format.js";
+
+/** @typedef {import("./trace.js").Trace} Trace */
+/** @typedef {{start: number, stop: number, text: string, probabilities: {negative: number} | null, change: number | null}} Left */
+
+const PAUSE = 450; // milliseconds without a new answer, after which it is worth asking
+const MOST = 12;
+
+export class Occlusion {
+  #latest = new Latest();
+  /** @type {Trace | null} */
+  #wanted = null;
+  #seen = false;
+  /** @type {number | undefined} */
+  #timer;
+
+  /** @param {HTMLElement} box */
+  constructor(box) {
+    this.box = box;
+    new IntersectionObserver(([entry]) => {
+      this.#seen = entry.isIntersecting;
+      if (this.#seen) this.#askSoon(0);
+    }, { rootMargin: "300px" }).observe(box);
+  }
+
+  /** @param {Trace | null} trace */
+  follow(trace) {
+    this.#wanted = trace;
+    this.#latest.forget();
+    if (this.#seen) this.#askSoon(PAUSE);
+  }
+
+  /** @param {number} pause */
+  #askSoon(pause) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#ask(), pause);
+  }
+
+  async #ask() {
+    const trace = this.#wanted;
+    if (!trace || this.box.dataset.text === trace.text) return;
+    try {
+      const answer = await this.#latest.ask("gates/occlusion", { text: trace.text });
+      if (!answer) return;
+      this.box.dataset.text = trace.text;
+      this.box.replaceChildren(...wordsView(answer.words));
+    } catch (error) {
+      if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
+      this.box.replaceChildren(element("p", { class: "hint" }, error.message));
+    }
+  }
+}
+
+/** @param {Left[]} words */
+function wordsView(words) {
+  const told = words.filter((word) => word.change !== null);
+  if (!told.length) return [element("p", { class: "hint" }, "There is only one word, and nothing without it.")];
+  const most = Math.max(0.05, ...told.map((word) => Math.abs(word.change ?? 0)));
+  const kept = new Set([...told].sort((one, other) => Math.abs(other.change ?? 0) - Math.abs(one.change ?? 0)).slice(0, MOST));
+  const list = element("ul", { class: "words" }, ...told.filter((word) => kept.has(word)).map((word) => row(word, most)));
+  const more = told.length - kept.size;
+  return more > 0 ? [list, element("p", { class: "hint" }, `The ${MOST} words that count most, of ${told.length}.`)] : [list];
+}
+
+/**
+ * @param {Left} word
+ * @param {number} most
+ */
+function row(word, most) {
+  const change = word.change ?? 0;
+  const bar = element("i", { class: side(change) });
+  const size = (Math.abs(change) / most) * 50;
+  bar.style.left = `${change < 0 ? 50 - size : 50}%`;
+  bar.style.width = `${size}%`;
+  const { label, probability } = verdictOf(word.probabilities?.negative ?? 0);
+  return element(
+    "li",
+    {},
+    element("span", { class: "name" }, word.text.trim() || "␣"),
+    element("span", { class: "track", "aria-hidden": "true" }, bar),
+    element("span", { class: "number" }, element("b", {}, `${signed(change * 100, 0)} points`), element("span", { class: "without" }, `without it ${label} ${percent(probability)}`)),
+  );
+}

@@ -1,0 +1,115 @@
+"""What is known of each hidden unit: the atlas that may lie beside the model's files, and the routes that show it."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from charlstm.atlas import ATLAS, Atlas, UnitAtlas, load_atlas
+from charlstm.errors import ArtifactError
+from service.answers import served_name
+from service.errors import NoAtlasError, UnknownUnitError
+from service.limits import check_below
+from service.routes import Model, problem_answers
+from service.units_schemas import AtlasSource, LayerUnits, UnitOverview, UnitResponse, UnitsResponse
+
+_logger = logging.getLogger(__name__)
+
+_TOP_CHARACTERS = 8
+
+
+class AtlasFile:
+    """The atlas of whatever model is served, read when that or the file has changed.
+
+    Args:
+        directory: The model's folder.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._reading = asyncio.Lock()
+        self._state: tuple[str, int, int] | None = (
+            None  # of what was read: the model's version, the file's age and size
+        )
+        self._atlas: Atlas | None = None
+
+    async def of(self, version: str) -> Atlas:
+        """Give the atlas of a version of the model.
+
+        Raises:
+            NoAtlasError: There is none that can be read; the log says why, if there is a file.
+        """
+        async with self._reading:
+            await asyncio.to_thread(self._refresh, version)
+            if self._atlas is None:
+                raise NoAtlasError
+            return self._atlas
+
+    def _refresh(self, version: str) -> None:
+        try:
+            file = (self._directory / ATLAS).stat()
+        except OSError:
+            self._state, self._atlas = None, None
+            return
+        state = (version, file.st_mtime_ns, file.st_size)
+        if state == self._state:
+            return
+        self._state, self._atlas = state, None
+        try:
+            self._atlas = load_atlas(self._directory, version, ignored=_logger.warning)
+        except ArtifactError as error:
+            _logger.error("the atlas cannot be read: %s", error)  # noqa: TRY400  the message says it all
+
+
+async def _atlas(request: Request, model: Model) -> Atlas:
+    file: AtlasFile = request.app.state.atlas
+    return await file.of(model.model.version)
+
+
+_Atlas = Annotated[Atlas, Depends(_atlas)]
+
+router = APIRouter(prefix="/units", tags=["memory"], responses=problem_answers(404, 500, 503))
+
+
+@router.get("", operation_id="units", summary="Every hidden unit of the model")
+async def units(model: Model, atlas: _Atlas) -> UnitsResponse:
+    """List the units with what each of them tells, over many texts. Worked out by `python -m training atlas`."""
+    layers = [LayerUnits(layer=layer.layer, units=[_overview(unit) for unit in layer.units]) for layer in atlas.layers]
+    return UnitsResponse(model=served_name(model.model), source=_source(atlas), layers=layers)
+
+
+@router.get("/{unit}", operation_id="unit", summary="One hidden unit", responses=problem_answers(422))
+async def unit_of(
+    unit: int,
+    model: Model,
+    atlas: _Atlas,
+    layer: Annotated[int, Query(description="Its layer, counted from 0 at the bottom.")] = 0,
+) -> UnitResponse:
+    """Say what moves a unit: the characters that raise and lower its long-term memory, its gates, and what it tells."""
+    check_below("layer", layer, len(atlas.layers), "layers of this model")
+    found = atlas.layers[layer].units
+    if not 0 <= unit < len(found):
+        raise UnknownUnitError(len(found), unit)
+    record = found[unit]
+    return UnitResponse.model_validate(
+        record.model_dump()
+        | _overview(record).model_dump()
+        | {"model": served_name(model.model), "source": _source(atlas), "layer": layer}
+    )
+
+
+def _overview(unit: UnitAtlas) -> UnitOverview:
+    effects = sorted((*unit.raised_by, *unit.lowered_by), key=lambda effect: -abs(effect.change))
+    tokens = [effect.token for effect in effects[:_TOP_CHARACTERS]]
+    return UnitOverview(
+        unit=unit.unit,
+        share_spread=unit.share_spread,
+        separation=unit.separation,
+        top_characters=("" if all(len(token) == 1 for token in tokens) else " ").join(tokens),
+    )
+
+
+def _source(atlas: Atlas) -> AtlasSource:
+    return AtlasSource.model_validate(atlas.model_dump(include=set(AtlasSource.model_fields)))

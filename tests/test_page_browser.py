@@ -1,0 +1,550 @@
+"""The page in a real browser, against the real service: Playwright drives the Chromium that the system has.
+
+Without a Chromium these tests are skipped, unless CHARLSTM_BROWSER_TESTS=required. Whatever a test does, the page may
+ask no other host for anything, and nothing may go wrong that its console knows of.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, WebSocketRoute, expect, sync_playwright
+
+from tests.served import Served, eventually, served
+from tests.service_fixtures import PATIENCE
+
+ARTIFACTS = Path(__file__).parent.parent / "artifacts"
+TEXT = "I love the new map"
+SECOND = "I hate the new map"
+LONG = ("I waited years for this and the first hours were wonderful, but then the servers died again. " * 4)[:300]
+WIDE, NARROW = ViewportSize(width=1440, height=900), ViewportSize(width=360, height=740)
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Visit:
+    """A page that is open in a browser, and what was seen of it."""
+
+    page: Page
+    url: str
+    faults: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(PATIENCE * 1000)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("websocket", self._watch)
+
+    def _watch(self, websocket: Any) -> None:
+        self.requests.append(websocket.url)
+        websocket.on("framesent", self._note)
+        websocket.on("framereceived", lambda _: self.order.append("answer"))
+
+    def _note(self, frame: str | bytes) -> None:
+        self.sent.append(json.loads(frame))
+        self.order.append("question")
+
+    def open(self, fragment: str = "") -> None:
+        self.page.goto(f"{self.url}/{fragment}")
+        self.wait_for_state("open")
+
+    def wait_for_state(self, state: str) -> None:
+        expect(self.page.locator("#connection")).to_have_attribute("data-state", state)
+
+    def write(self, text: str) -> None:
+        self.page.fill("#text", text)
+        self.wait_for_answer(text)
+
+    def wait_for_answer(self, text: str) -> None:
+        expect(self.page.locator("#coloured")).to_have_text(text)
+        expect(self.page.locator("#verdict")).to_have_attribute("data-stale", "false")
+
+    def wait_for_chart(self, chart: str) -> None:
+        self.page.locator(chart).scroll_into_view_if_needed()
+        expect(self.page.locator(f"{chart} .main-svg").first).to_be_visible()
+
+    def text_of(self, selector: str) -> str:
+        """Read what is shown, with plain spaces."""
+        return self.page.locator(selector).inner_text().replace("\u00a0", " ")
+
+    def wait_for_text(self, selector: str, pattern: str) -> None:
+        expect(self.page.locator(selector)).to_have_text(re.compile(pattern))
+
+
+@dataclass(frozen=True)
+class Service:
+    """The service with the committed model, and what it says itself."""
+
+    served: Served
+
+    def ask(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        response = httpx.post(self.served.url + path, json=document, timeout=PATIENCE)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        missing = "no Chromium is installed: `apt-get install chromium` brings one"
+        if os.environ.get("CHARLSTM_BROWSER_TESTS") == "required":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium has none for root
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    assert browser.is_connected()
+    with served(tmp_path_factory.mktemp("page"), ARTIFACTS) as running:
+        eventually(running.is_ready)
+        yield Service(running)
+
+
+def visit(browser: Browser, url: str, size: ViewportSize = WIDE) -> Visit:
+    """Open a tab of a visitor who was never here before."""
+    return Visit(browser.new_context(viewport=size).new_page(), url)
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Keep what one visitor's browser keeps, so that not every tab has to load and compile Plotly anew."""
+    context = browser.new_context(viewport=WIDE, permissions=["clipboard-read", "clipboard-write"])
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def seen(context: BrowserContext, service: Service) -> Iterator[Visit]:
+    """Open the page, and see in the end that nothing went wrong and nobody else was asked."""
+    visited = Visit(context.new_page(), service.served.url)
+    visited.open()
+    yield visited
+    visited.page.close()
+    assert visited.faults == []
+    assert_own_host_only(visited)
+
+
+def assert_own_host_only(visited: Visit) -> None:
+    hosts = {urlsplit(url).netloc for url in visited.requests if not url.startswith(("data:", "blob:"))}
+    assert hosts == {urlsplit(visited.url).netloc}
+
+
+def test_an_empty_page_invites(seen: Visit) -> None:
+    """Before anything is typed there is a text box two keys away, texts to try, and no chart."""
+    expect(seen.page.locator(".verdict-empty")).to_be_visible()
+    expect(seen.page.locator("#examples button")).to_have_count(4)
+    expect(seen.page.locator("#views")).to_be_hidden()
+    seen.page.keyboard.press("Tab")
+    expect(seen.page.locator(".skip").first).to_be_focused()
+    seen.page.keyboard.press("Enter")
+    expect(seen.page.locator("#text")).to_be_focused()
+
+
+def test_what_is_typed_is_answered(seen: Visit, service: Service) -> None:
+    """The answer is that of `/gates` for the whole text, though only what changed was sent."""
+    seen.page.locator("#text").press_sequentially(TEXT, delay=5)
+    seen.wait_for_answer(TEXT)
+    seen.page.locator("#text").press("Backspace")
+    seen.wait_for_answer(TEXT[:-1])
+    answer = service.ask("/gates", {"text": TEXT[:-1], "detail": "summary"})
+    assert seen.text_of("#verdict-label") == answer["label"]
+    assert seen.text_of("#verdict-number") == f"{answer['probability']:.0%}".replace("%", " %")
+    facts = seen.text_of("#facts")
+    assert f"negative {answer['probabilities']['negative']:.3f}" in facts
+    assert f"{len(TEXT) - 1} characters" in facts
+    assert answer["model"]["version"] in facts
+    read = ""
+    for message in seen.sent:
+        read = read[: len(read) - message["back"]] + message["text"]
+    assert read == TEXT[:-1]
+    assert seen.sent[-1]["back"] == 1
+    assert sum(len(message["text"]) for message in seen.sent) == len(TEXT)
+
+
+def test_one_question_is_on_its_way_at_a_time(seen: Visit) -> None:
+    """However fast one types at 300 characters, the page waits for each answer before it sends more."""
+    seen.write(LONG)
+    seen.page.locator("#text").press("End")
+    seen.page.locator("#text").press_sequentially(" and again it is typed", delay=0)
+    seen.wait_for_answer(LONG + " and again it is typed")
+    assert seen.order[: 2 * len(seen.sent)] == ["question", "answer"] * len(seen.sent)
+
+
+def test_a_character_says_what_it_did(seen: Visit, service: Service) -> None:
+    """Pointing at a character shows its share and its word's, as `/gates` has them, and a line in every chart."""
+    seen.write(TEXT)
+    seen.wait_for_chart("#story-chart")
+    answer = service.ask("/gates", {"text": TEXT, "detail": "summary"})["contributions"]
+    seen.page.locator("#coloured .letter").nth(4).hover()
+    shown = seen.text_of("#inspector").replace("\u2212", "-")
+    assert re.search(rf"\bv\b. {re.escape(format(answer['steps'][4], '+.2f'))} towards", shown)
+    assert f"love {answer['words'][1]['share']:+.2f}" in shown
+    expect(seen.page.locator("#story-chart .cursor")).to_be_visible()
+
+
+def test_each_share_is_painted_on_its_side(seen: Visit, service: Service) -> None:
+    """What speaks for negative and what speaks for positive differ in more than colour: in where the bar is."""
+    seen.write(TEXT)
+    steps = service.ask("/gates", {"text": TEXT, "detail": "summary"})["contributions"]["steps"]
+    letters = seen.page.locator("#coloured .letter")
+    shadows: dict[str, str] = {}
+    for index, share in enumerate(steps):
+        if abs(share) > 0.2:
+            side = "positive" if share < 0 else "negative"
+            expect(letters.nth(index)).to_have_class(re.compile(side))
+            shadows[side] = letters.nth(index).evaluate("letter => getComputedStyle(letter).boxShadow")
+    assert re.search(r" 0px -\d", shadows["negative"])
+    assert re.search(r" 0px \d", shadows["positive"])
+
+
+def test_words_are_left_out_by_keyboard(seen: Visit, service: Service) -> None:
+    """Arrow keys move through the words, Enter leaves one out, and the answer without it is the service's own."""
+    seen.write(TEXT)
+    seen.page.locator("#coloured .word").first.focus()
+    seen.page.keyboard.press("ArrowRight")
+    expect(seen.page.locator("#coloured .word").nth(1)).to_be_focused()
+    seen.wait_for_text("#inspector", "love")
+    seen.page.keyboard.press("Enter")
+    without = service.ask("/gates", {"text": TEXT, "detail": "summary", "cut": [{"start": 2, "stop": 7}]})
+    whole = service.ask("/gates", {"text": TEXT, "detail": "summary"})
+    seen.wait_for_text("#changed", "→")
+    assert seen.text_of("#changed").startswith(f"{spoken(whole)} → {spoken(without)}")
+    expect(seen.page.locator("#coloured .word").nth(1)).to_have_attribute("aria-pressed", "true")
+    seen.page.click("#changed-undo")
+    expect(seen.page.locator("#changed-bar")).to_be_hidden()
+    expect(seen.page.locator("#coloured .word").nth(1)).to_have_attribute("aria-pressed", "false")
+
+
+def spoken(answer: dict[str, Any]) -> str:
+    return f"{answer['label']} {answer['probability']:.0%}".replace("%", " %")
+
+
+def test_a_unit_is_chosen_in_the_heat_map_and_held(seen: Visit, service: Service) -> None:
+    """A click on a row opens the unit that leads in share; holding its memory gives the answer of a clamp."""
+    seen.write(TEXT)
+    seen.wait_for_chart("#memory-chart")
+    whole = service.ask("/gates", {"text": TEXT, "detail": "summary"})
+    shares = whole["contributions"]["units"]
+    unit = max(range(len(shares)), key=lambda index: abs(shares[index]))
+    seen.page.locator("#memory-chart .nsewdrag").click(position={"x": 200, "y": 5})
+    seen.wait_for_text("#unit-title", f"^Unit {unit}$")
+    assert f"{abs(shares[unit]):.3f}" in seen.text_of("#unit-facts")
+    expect(seen.page.locator("#unit-atlas")).to_be_visible()  # the committed model has an atlas
+    seen.wait_for_chart("#unit-chart")
+    seen.page.fill("#clamp-value", "-1.5")
+    seen.page.click("#clamp-form button[type=submit]")
+    clamp = {"signal": "cell_state", "layer": 0, "units": [unit], "steps": None, "value": -1.5}
+    held = service.ask("/gates", {"text": TEXT, "detail": "summary", "clamps": [clamp]})
+    seen.wait_for_text("#changed", "→")
+    assert seen.text_of("#changed").startswith(f"{spoken(whole)} → {spoken(held)}")
+    seen.wait_for_text("#held", f"cell state of unit {unit} held at \u22121.50")
+    seen.page.click("#held button")
+    seen.wait_for_text("#held", "Nothing is changed")
+
+
+def test_signals_and_orders_can_be_chosen(seen: Visit) -> None:
+    """Each signal says both of its names; sorted by number, the first row is unit 0."""
+    seen.write(TEXT)
+    seen.wait_for_chart("#memory-chart")
+    for name, other in {
+        "forget_gate": "percentage of the long-term memory to keep",
+        "candidate": "potential memory",
+    }.items():
+        seen.page.select_option("#signal", name)
+        seen.wait_for_text("#signal-meaning", other)
+    seen.page.select_option("#sort", "index")
+    expect(seen.page.locator("#memory-chart .ytick text").first).to_have_text("0")
+    seen.page.select_option("#shown", "all")
+    expect(seen.page.locator("#memory-chart .ytick text").last).to_have_text(re.compile("^2[45]"))
+
+
+def test_every_word_is_left_out_in_turn(seen: Visit, service: Service) -> None:
+    """The list of words says what `/gates/occlusion` says."""
+    seen.write(TEXT)
+    seen.page.locator("#occlusion").scroll_into_view_if_needed()
+    words = service.ask("/gates/occlusion", {"text": TEXT})["words"]
+    expect(seen.page.locator("#occlusion .name")).to_have_text([word["text"].strip() for word in words])
+    shown = [text.replace("\u2212", "-") for text in seen.page.locator("#occlusion .number b").all_inner_texts()]
+    assert [int(text.split()[0]) for text in shown] == [pytest.approx(100 * word["change"], abs=0.51) for word in words]
+
+
+def test_two_texts_are_compared(seen: Visit, service: Service) -> None:
+    """Both answers, where the texts part, and what differs stand side by side."""
+    seen.write(TEXT)
+    seen.page.fill("#second", SECOND)
+    seen.page.press("#second", "Enter")
+    answer = service.ask("/gates/compare", {"first": TEXT, "second": SECOND})
+    seen.wait_for_text("#turned", "They part at character 3")
+    said = seen.text_of("#turned").replace("\u2212", "-")
+    assert said.startswith(f"{spoken(answer['first'])} here, {spoken(answer['second'])} there")
+    assert f"{answer['logit_difference']:+.2f} log-odds" in said
+    expect(seen.page.locator("#alignment .segment")).to_have_count(len(answer["segments"]))
+    seen.wait_for_chart("#compare-chart")
+
+
+def test_a_trace_can_be_taken_along(seen: Visit, service: Service, tmp_path: Path) -> None:
+    """The files are what they claim to be: a picture, the answer of `/gates`, arrays, a report that needs no host."""
+    seen.write(TEXT)
+    files = {}
+    for form in ("png", "json", "npz", "html"):
+        with seen.page.expect_download() as download:
+            seen.page.click(f"[data-take={form}]")
+        files[form] = tmp_path / download.value.suggested_filename
+        download.value.save_as(files[form])
+    picture = files["png"].read_bytes()
+    assert picture.startswith(PNG)
+    assert int.from_bytes(picture[16:20]) == 2400  # wide enough for print
+    saved = json.loads(files["json"].read_bytes())
+    assert saved["probability_so_far"] == service.ask("/gates", {"text": TEXT})["probability_so_far"]
+    hidden_size = service.served.get("/info").json()["architecture"]["hidden_size"]
+    with np.load(files["npz"]) as arrays:
+        assert any(array.shape[-2:] == (len(TEXT), hidden_size) for array in arrays.values())
+    report = files["html"].read_text(encoding="utf-8")
+    assert report.lstrip().lower().startswith("<!doctype html>")
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=[\"']?(https?:)?//", report)
+
+
+def test_a_link_carries_the_text(seen: Visit, service: Service) -> None:
+    """The link brings the text back, whatever is in it, and keeps it from the server."""
+    text = "Größe & 100 % #1 最高\nok"
+    seen.page.fill("#text", text)
+    expect(seen.page.locator("#verdict")).to_have_attribute("data-stale", "false")
+    seen.page.click("[data-take=link]")
+    seen.wait_for_text("#taken", "copied")
+    link = seen.page.evaluate("navigator.clipboard.readText()")
+    assert link == f"{service.served.url}/#text={quote(text)}"
+    seen.page.goto("about:blank")
+    seen.page.goto(link)
+    expect(seen.page.locator("#text")).to_have_value(text)
+    seen.wait_for_text("#facts", f"{len(text)} characters")
+    assert not any(quote("最") in url.partition("#")[0] for url in seen.requests)
+
+
+def test_each_example_teaches_something(seen: Visit, service: Service) -> None:
+    """An example says its sentence and is read like any text; what the sentences claim of the model is so."""
+    for index in range(3):
+        chip = seen.page.locator("#examples button").nth(index)
+        chip.click()
+        expect(chip).to_have_attribute("aria-pressed", "true")
+        expect(seen.page.locator("#lesson")).to_be_visible()
+        seen.wait_for_answer(seen.page.input_value("#text"))
+    japanese, other = (service.ask("/predict", {"text": text}) for text in ("最高のゲームだ", "最悪のゲームだ"))
+    assert japanese["probabilities"] == other["probabilities"]
+    negated, plain = (service.ask("/predict", {"text": text})["label"] for text in ("not good", "good"))
+    assert (negated, plain) == ("negative", "positive")
+    turning = "I hated the old map but I love the new one"
+    so_far = service.ask("/gates", {"text": turning, "detail": "summary"})["probability_so_far"]
+    love = turning.index("love")
+    assert so_far[love + 1] > 0.5
+    assert all(negative < 0.5 for negative in so_far[love + 3 :])
+
+
+def test_the_recording_is_shown_and_left_again(seen: Visit) -> None:
+    """The article's network is shown in the same views, read-only; typing goes back to the live model."""
+    seen.write(TEXT)
+    seen.page.click("text=Lost in padding")
+    seen.wait_for_text("#lesson", "recording")
+    seen.wait_for_text("#coloured", "then 163 steps of padding")
+    seen.wait_for_text("#facts", "article")
+    expect(seen.page.locator("#text")).to_have_attribute("readonly", "")
+    expect(seen.page.locator("#what-if")).to_be_hidden()
+    seen.wait_for_chart("#memory-chart")
+    seen.page.focus("#text")
+    seen.page.keyboard.type(TEXT)
+    seen.wait_for_answer(TEXT)
+    seen.wait_for_text("#facts", "default")
+    expect(seen.page.locator("#what-if")).to_be_visible()
+
+
+def test_a_text_that_is_too_long_is_said_to_be(seen: Visit) -> None:
+    """The service's own words are shown, the text stays, and a shorter one is read again."""
+    seen.page.fill("#text", "a" * 1200)
+    seen.wait_for_text("#notice", "Text too long.+at most 1000 characters long, found 1200")
+    expect(seen.page.locator("#text")).to_have_value("a" * 1200)
+    seen.write(TEXT)
+    expect(seen.page.locator("#notice")).to_be_hidden()
+
+
+def test_numbers_can_be_read_as_a_table(seen: Visit, service: Service) -> None:
+    """Whoever sees no charts gets their numbers in rows."""
+    seen.write(TEXT)
+    seen.page.click("#numbers summary")
+    answer = service.ask("/gates", {"text": TEXT, "detail": "summary"})
+    rows = seen.page.locator("#numbers tbody tr")
+    expect(rows).to_have_count(len(TEXT))
+    assert rows.nth(5).inner_text().split("\t")[3] == f"{answer['probability_so_far'][5]:.3f}"
+
+
+def test_the_answer_is_read_out_when_typing_rests(seen: Visit, service: Service) -> None:
+    """A screen reader hears the label, whose probability it is, and how much was read."""
+    seen.write(TEXT)
+    answer = service.ask("/predict", {"text": TEXT})
+    expect(seen.page.locator("#spoken")).to_have_attribute("aria-live", "polite")
+    seen.wait_for_text(
+        "#spoken", rf"^{answer['label']}, {answer['probability']:.0%}"[:-1] + rf".%\. {len(TEXT)} characters"
+    )
+
+
+def test_colours_can_be_chosen_and_are_kept(browser: Browser, service: Service) -> None:
+    """The toggle goes from the system's colours to light to dark; a later visit keeps the choice."""
+    choosing = visit(browser, service.served.url)
+    choosing.open()
+    background = "getComputedStyle(document.body).backgroundColor"
+    system, light, dark = (
+        choosing.page.evaluate(background),
+        clicked(choosing, background),
+        clicked(choosing, background),
+    )
+    assert system == light != dark
+    choosing.page.reload()
+    choosing.wait_for_state("open")
+    assert choosing.page.evaluate(background) == dark
+    choosing.page.context.close()
+    assert choosing.faults == []
+
+
+def clicked(choosing: Visit, expression: str) -> str:
+    choosing.page.click("#theme")
+    value: str = choosing.page.evaluate(expression)
+    return value
+
+
+def test_a_narrow_page_does_not_scroll_sideways(browser: Browser, service: Service) -> None:
+    """At 360 pixels only charts of long texts scroll, within themselves."""
+    narrow = visit(browser, service.served.url, NARROW)
+    narrow.open()
+    narrow.write(LONG)
+    narrow.page.fill("#unit", "3")
+    narrow.wait_for_chart("#unit-chart")
+    assert narrow.page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+    assert narrow.page.evaluate("document.querySelector('#unit-chart').scrollWidth") > NARROW["width"]
+    narrow.page.context.close()
+    assert narrow.faults == []
+
+
+def test_the_answer_does_not_wait_for_the_charts(browser: Browser, service: Service) -> None:
+    """Without Plotly the text is answered and coloured all the same, and the page says what is missing."""
+    bare = visit(browser, service.served.url)
+    bare.page.route("**/plotly.min.js", lambda route: route.abort())
+    bare.open()
+    bare.write(TEXT)
+    bare.wait_for_text("#story-chart", "could not be loaded")
+    bare.page.context.close()
+
+
+def test_a_busy_service_is_asked_again(browser: Browser, service: Service) -> None:
+    """An overload is said, and the same text is sent once more without the reader's doing."""
+    problem = {
+        "type": "/problems/overloaded",
+        "title": "Overloaded",
+        "status": 429,
+        "detail": "Too much waits already.",
+    }
+    refused: list[str] = []
+
+    def refuse_once(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            if TEXT in str(message) and not refused:
+                refused.append(str(message))
+                route.send(json.dumps({"problem": problem | {"retry_after": 1}}))
+            else:
+                server.send(message)
+
+        route.on_message(pass_on)
+
+    busy = visit(browser, service.served.url)
+    busy.page.route_web_socket("**/gates/live", refuse_once)
+    busy.open()
+    busy.page.fill("#text", TEXT)
+    busy.wait_for_text("#notice", "Overloaded.+tried again")
+    busy.wait_for_answer(TEXT)
+    expect(busy.page.locator("#notice")).to_be_hidden()
+    assert len(refused) == 1
+    busy.page.context.close()
+    assert busy.faults == []
+
+
+def test_without_a_session_the_text_is_read_by_request(browser: Browser, service: Service) -> None:
+    """When all sessions are taken, the page says so and has each text answered by `POST /gates`."""
+    crowded = visit(browser, service.served.url)
+    crowded.page.route_web_socket("**/gates/live", lambda route: route.close(code=4503, reason="full"))
+    crowded.page.goto(crowded.url)
+    crowded.wait_for_text("#connection", "All live sessions are taken")
+    crowded.write(TEXT)
+    crowded.write(SECOND)
+    crowded.page.context.close()
+    assert crowded.faults == []
+
+
+def test_a_lost_server_is_found_again(browser: Browser, tiny_directory: Path, tmp_path: Path) -> None:
+    """When the server dies the page says so and keeps the text; when it is back, what was typed meanwhile is read."""
+    port = free_port()
+    folders = [tmp_path / name for name in ("before", "after")]
+    for folder in folders:
+        folder.mkdir()
+    with served(folders[0], tiny_directory, port=port) as first:
+        eventually(first.is_ready)
+        lost = visit(browser, first.url)
+        lost.open()
+        lost.write("best")
+        first.signal(signal.SIGKILL)
+        lost.wait_for_text("#connection", "lost.+safe here")
+        lost.page.locator("#text").press("End")
+        lost.page.locator("#text").press_sequentially(" game")
+        expect(lost.page.locator("#verdict")).to_have_attribute("data-stale", "true")
+    with served(folders[1], tiny_directory, port=port):
+        lost.wait_for_state("open")
+        lost.wait_for_answer("best game")
+        lost.page.context.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_a_key_is_asked_for_and_shown(browser: Browser, tiny_directory: Path, tmp_path: Path) -> None:
+    """A service that wants a key gets it with the session and with every request; a wrong one is asked for again."""
+    with served(tmp_path, tiny_directory, api_keys="right") as guarded:
+        eventually(guarded.is_ready)
+        locked = visit(browser, guarded.url)
+        locked.page.goto(guarded.url)
+        for key, state in (("wrong", "lost"), ("right", "open")):
+            locked.page.fill("#key", key)
+            locked.page.press("#key", "Enter")
+            locked.wait_for_state(state)
+            if key == "wrong":
+                expect(locked.page.locator("#key-form")).to_be_visible()
+        locked.write("best game")
+        locked.page.locator("#occlusion").scroll_into_view_if_needed()
+        expect(locked.page.locator("#occlusion .name")).to_have_text(["best", "game"])
+        assert locked.page.evaluate("sessionStorage.length") == 1
+        assert locked.page.evaluate("localStorage.length") == 0
+        locked.page.context.close()
