@@ -22,7 +22,6 @@ ATLAS: Final = "atlas.json"
 FORMAT_VERSION: Final = 1
 
 BINS: Final = 20  # equally wide, over -1 to 1, where a hidden state always lies
-CLOSED, OPEN = 0.1, 0.9  # a gate below the one or above the other is saturated
 
 Value = TypeVar("Value")
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -66,3 +66,8 @@ GLOSSARY: Final[Mapping[SignalName, Term]] = {
 }
 
 GATES: Final[tuple[SignalName, ...]] = ("forget_gate", "input_gate", "output_gate")
+
+
+# A gate outside of these is saturated.
+CLOSED: Final = 0.1  # below it, nearly nothing gets through
+OPEN: Final = 0.9  # above it, nearly everything does

@@ -3,17 +3,14 @@
 Sizes: T steps, U units, H = hidden_size.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlstm.glossary import GATES
+from charlstm.glossary import CLOSED, GATES, OPEN
 from charlstm.readout import FloatArray
 from charlstm.trace import GateTrace, LayerTrace
-
-CLOSED: Final = 0.1  # a gate below it lets nearly nothing through
-OPEN: Final = 0.9  # a gate above it lets nearly everything through
 
 Ranking = Literal["share", "variance", "saturation"]
 

@@ -8,6 +8,7 @@ from charlstm.errors import (
     DeviceError,
     EmptyTextError,
     InvalidCharacterError,
+    MissingPackageError,
     TextError,
     TextTooLongError,
 )
@@ -21,6 +22,7 @@ from charlstm.errors import (
         TextTooLongError(1, 2, "word"),
         ArtifactError("a", "b", "c"),
         DeviceError("d"),
+        MissingPackageError("plotly"),
     ],
 )
 def test_one_except_clause_catches_everything(error: Exception) -> None:
