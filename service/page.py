@@ -37,7 +37,6 @@ _NAMES: Final = (
     "article-trace.json",
     "api.js",
     "charts.js",
-    "what-if.js",
     "compare.js",
     "download.js",
     "examples.js",
@@ -46,14 +45,16 @@ _NAMES: Final = (
     "live.js",
     "main.js",
     "memory.js",
+    "notices.js",
     "occlusion.js",
-    "theme.js",
     "signals.js",
     "story.js",
     "text.js",
+    "theme.js",
     "trace.js",
     "units.js",
     "verdict.js",
+    "what-if.js",
 )
 _EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 _CONTENT_SECURITY_POLICY: Final = "; ".join(

@@ -68,12 +68,13 @@ def eventually(found: Callable[[], T]) -> T:
 
 @contextmanager
 def served(folder: Path, artifacts: Path, **settings: object) -> Iterator[Served]:
-    """Start the service, and see in the end that nothing of it stays."""
+    """Start the service, on a free port if no setting says which, and see in the end that nothing of it stays."""
     log = folder / "server.log"
-    command = [sys.executable, "-m", "service", "serve", "--artifacts", str(artifacts), "--port", "0"]
+    command = [sys.executable, "-m", "service", "serve", "--artifacts", str(artifacts)]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHARLSTM_")}
     given = {f"CHARLSTM_{name.upper()}": str(value) for name, value in settings.items()}
-    environment = inherited | {"PYTHONUNBUFFERED": "1", "CHARLSTM_DEVICE": "cpu"} | given
+    defaults = {"PYTHONUNBUFFERED": "1", "CHARLSTM_DEVICE": "cpu", "CHARLSTM_PORT": "0"}
+    environment = inherited | defaults | given
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
         try:
             yield Served(process, log, eventually(lambda: _port(process, log)))

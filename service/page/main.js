@@ -1,7 +1,7 @@
 // @ts-check
 /** Puts the page together: what is typed goes to the session, what comes back goes to the views. */
 
-import { Problem, Unreachable, ask, askJson, keepKey } from "./api.js";
+import { Problem, askJson, keepKey } from "./api.js";
 import { Chart, Pointer, loadPlotly } from "./charts.js";
 import { compare, comparisonFigure, showComparison } from "./compare.js";
 import { linkTo, savePicture, saveRecording, saveTrace, textOfLink } from "./download.js";
@@ -10,6 +10,7 @@ import { byId, counted, element } from "./format.js";
 import { gatesFigure, lastingOf } from "./gates.js";
 import { LiveSession } from "./live.js";
 import { memoryFigure, orderedUnits, scaleOf } from "./memory.js";
+import { attempt, complain, showState } from "./notices.js";
 import { Occlusion } from "./occlusion.js";
 import { SIGNALS, signalOf } from "./signals.js";
 import { numbersTable, storyFigure, storySummary } from "./story.js";
@@ -169,19 +170,7 @@ async function showUnitFacts() {
   if (record) byId("unit-atlas").replaceChildren(...atlasView(record));
 }
 
-// The session, and what can go wrong
-
-const STATES = {
-  connecting: "Connecting",
-  open: "Live: every character is read as you type it",
-  lost: "The connection is lost. Your text is safe here; trying again",
-  "not-ready": "The service is still loading its model; trying again",
-  key: "A key is needed",
-  crowded: "All live sessions are taken: the text is read whenever you pause",
-  refused: "No live session can be had: the text is read whenever you pause",
-  resting: "Paused after a while without typing; type on to continue",
-};
-
+// The session
 const session = new LiveSession({
   onTrace: (found, text) => {
     if (recording) return;
@@ -191,54 +180,14 @@ const session = new LiveSession({
     showStale(text !== textBox.value);
   },
   onProblem: (problem) => {
-    complain(problem);
+    complain(problem, problem.passes);
     showStale(true);
   },
-  onState: showState,
+  onState: (state) => {
+    showState(state);
+    if (["lost", "not-ready", "key"].includes(state)) showStale(textBox.value !== "");
+  },
 });
-
-/** @param {keyof typeof STATES} state */
-function showState(state) {
-  const line = byId("connection");
-  line.textContent = STATES[state];
-  line.dataset.state = state === "open" ? "open" : state === "connecting" || state === "resting" ? "" : "lost";
-  byId("key-form").hidden = state !== "key";
-  if (state === "lost" || state === "not-ready" || state === "key") showStale(textBox.value !== "");
-}
-
-/**
- * Say what went wrong, or that nothing does.
- * @param {Error | null} error
- */
-function complain(error) {
-  const notice = byId("notice");
-  notice.hidden = !error;
-  if (!error) return;
-  const title = error instanceof Problem ? error.title : "That did not work";
-  const again = error instanceof Problem && error.passes ? " It is tried again by itself." : "";
-  notice.replaceChildren(element("b", {}, title), `. ${sentence(error.message)}${again}`);
-  if (error instanceof Problem && error.status === 401) showState("key");
-}
-
-/** @param {string} words */
-function sentence(words) {
-  const text = words.charAt(0).toUpperCase() + words.slice(1);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
-}
-
-/**
- * Try something that the service may refuse.
- * @param {() => Promise<void>} attempt
- */
-async function attempt(attempt) {
-  try {
-    complain(null);
-    await attempt();
-  } catch (error) {
-    if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
-    complain(error);
-  }
-}
 
 // What the reader does
 

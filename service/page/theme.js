@@ -8,7 +8,7 @@
 (() => {
   const CHOICES = ["auto", "light", "dark"];
   /** @type {Record<string, string>} */
-  const WORDS = { auto: "as the system has them", light: "light", dark: "dark" };
+  const WORDS = { auto: "as the system has them", light: "always light", dark: "always dark" };
   const root = document.documentElement;
 
   const kept = () => {
@@ -36,7 +36,7 @@
     if (!button) return;
     const show = () => {
       button.textContent = choice[0].toUpperCase() + choice.slice(1);
-      button.setAttribute("aria-label", `Colours: ${WORDS[choice]}`);
+      button.setAttribute("aria-label", `${button.textContent}: colours ${WORDS[choice]}`);
     };
     button.addEventListener("click", () => {
       choice = CHOICES[(CHOICES.indexOf(choice) + 1) % CHOICES.length];
