@@ -12,7 +12,7 @@ from charlstm.encoding import Span
 from charlstm.glossary import GATES
 from service.limits import check_span
 from service.schemas import AnswerRecord, PredictRequest, PredictResponse, RequestRecord
-from service.selection import MOST_DECIMALS, Index, Indices, Range, Selection
+from service.selection import Decimals, Index, Indices, Range, Selection
 
 _MOST_CHANGES = 64  # clamps, or cuts, in a request
 _LARGEST_MEMORY = 1_000_000  # a step adds 1 at most, so no text brings a cell state there
@@ -60,13 +60,7 @@ class ClampRequest(RequestRecord):
 class GatesRequest(Selection, PredictRequest):
     """One text to judge and to show the memory of: which part of it, and what if something had been otherwise."""
 
-    precision: int | None = Field(
-        default=None,
-        ge=0,
-        le=MOST_DECIMALS,
-        description="Decimal digits of the JSON numbers in `layers`; null is as computed.",
-        examples=[4],
-    )
+    precision: Decimals | None = None
     clamps: list[ClampRequest] = Field(
         default=[],
         max_length=_MOST_CHANGES,

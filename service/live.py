@@ -161,7 +161,7 @@ class Session:
         fits = layout is None or (self._last is not None and layout == self._last.layout)
         # Other characters can fold into the same token, so that it is not as it was sent although it was not read anew.
         start = _in_common(_steps(before.text), _steps(reading.text)) if fits else 0
-        return _Answered(to_json(answer.document(start)), reading, layout)
+        return _Answered(to_json(answer.document(start), view.precision), reading, layout)
 
 
 def _encode(model: ServedModel, text: str) -> EncodedText:

@@ -35,6 +35,7 @@ class LiveAnswer:
     def __init__(self, traced: TracedPrediction, model: ModelName, view: View) -> None:
         self._traced = traced
         self._model = model
+        self._precision = view.precision
         self._selection = view.selection
         self._chosen = None if self._selection is None else self._selection.of(traced.trace)
 
@@ -44,7 +45,7 @@ class LiveAnswer:
         if self._selection is None or self._chosen is None:
             return None
         columns = tuple((layer, tuple(units.tolist())) for layer, units in self._chosen.layers)
-        return self._selection.detail, tuple(self._selection.chosen_signals), columns
+        return self._selection.detail, self._precision, tuple(self._selection.chosen_signals), columns
 
     def document(self, start: int) -> Document:
         """Answer with the steps from this one on."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from service.schemas import RequestRecord
-from service.selection import Layers, Selection, Signals, Units
+from service.selection import Decimals, Layers, Selection, Signals, Units
 
 Shown = Annotated[
     Literal["full", "summary", "none"],
@@ -20,6 +20,7 @@ class View(RequestRecord):
     signals: Signals | None = None
     layers: Layers | None = None
     units: Units | None = None
+    precision: Decimals | None = None
 
     def changed_by(self, message: "LiveMessage") -> Self:
         """Return it with whatever a message says about it."""

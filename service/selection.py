@@ -22,7 +22,7 @@ from service.schemas import RequestRecord
 Numbers = NDArray[np.intp]
 _Item = TypeVar("_Item", int, str)
 
-MOST_DECIMALS = 9  # more has no number of 32 bits
+_MOST_DECIMALS = 9  # more has no number of 32 bits
 
 
 def _once(items: list[_Item]) -> list[_Item]:
@@ -81,6 +81,15 @@ Signals = Annotated[list[SignalName], Field(min_length=1, fail_fast=True), After
 Layers = Indices
 Units = Annotated[Indices | Range | Foremost, WrapValidator(_by_shape(Range, Foremost))]
 Steps = Annotated[Indices | Range, WrapValidator(_by_shape(Range))]
+Decimals = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=_MOST_DECIMALS,
+        description="Decimal digits of the JSON numbers in `layers`; null is as computed.",
+        examples=[4],
+    ),
+]
 
 
 class Selection(RequestRecord):

@@ -190,6 +190,18 @@ def test_without_detail_there_are_no_layers_and_with_it_again_they_are_all_there
     assert tiny.reader.asked == [3, 2, 1]
 
 
+def test_signals_come_with_as_many_decimals_as_are_asked_for(tiny: Subject) -> None:
+    """All of them anew when that changes, so that a client never holds two kinds."""
+    typist = Typist(tiny.reader)
+    typist.say(text="Wor", detail="full")
+    answer = typist.say(text="st", precision=2)
+    assert answer["start"] == 0
+    values = [value for row in answer["layers"][0]["cell_state"] for value in row]
+    assert values == [round(value, 2) for value in values]
+    assert typist.say(text="!")["start"] == 5
+    assert_close(typist.transcript.answer, tiny.gates("Worst!"), tolerance=0.0051)
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
