@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from charlstm.artifacts import Artifacts, load_artifacts, save_artifacts
     from charlstm.errors import ArtifactError, CharLSTMError, DeviceError, TextError
     from charlstm.predictor import Predictor
-    from charlstm.trace import SIGNALS, GateTrace, LayerTrace, Prediction, TracedPrediction
+    from charlstm.trace import SIGNALS, GateTrace, LayerTrace, Prediction
     from charlstm.vocabulary import Vocabulary
 
 _MODULES = {
     "artifacts": ("Artifacts", "load_artifacts", "save_artifacts"),
     "errors": ("ArtifactError", "CharLSTMError", "DeviceError", "TextError"),
     "predictor": ("Predictor",),
-    "trace": ("SIGNALS", "GateTrace", "LayerTrace", "Prediction", "TracedPrediction"),
+    "trace": ("SIGNALS", "GateTrace", "LayerTrace", "Prediction"),
     "vocabulary": ("Vocabulary",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -39,7 +39,6 @@ __all__ = [
     "Prediction",
     "Predictor",
     "TextError",
-    "TracedPrediction",
     "Vocabulary",
     "load_artifacts",
     "save_artifacts",

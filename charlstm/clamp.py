@@ -1,9 +1,14 @@
 """A signal held by force, to see what the network would have said then. A record only, cheap to import anywhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, get_args
+
+from charlstm.config import ModelConfig
 
 SignalName = Literal["forget_gate", "input_gate", "candidate", "output_gate", "cell_state", "hidden_state"]
+
+_SIGNALS: Final[tuple[SignalName, ...]] = get_args(SignalName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +32,20 @@ class Clamp:
     units: tuple[int, ...] | None = None
     start: int = 0
     stop: int | None = None
+
+
+def check_clamps(clamps: Sequence[Clamp], model: ModelConfig) -> None:
+    """Refuse what there is not to hold: without a word, it would look as if it did not matter.
+
+    Raises:
+        ValueError: There is no such signal.
+        IndexError: There is no such layer or unit.
+    """
+    for clamp in clamps:
+        if clamp.signal not in _SIGNALS:
+            raise ValueError(f"signal must be one of {', '.join(_SIGNALS)}, found {clamp.signal!r}")
+        if not 0 <= clamp.layer < model.num_layers:
+            raise IndexError(f"layer must be 0 to {model.num_layers - 1}, found {clamp.layer}")
+        for unit in clamp.units or ():
+            if not 0 <= unit < model.hidden_size:
+                raise IndexError(f"units must be 0 to {model.hidden_size - 1}, found {unit}")

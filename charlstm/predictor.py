@@ -20,7 +20,7 @@ from charlstm.errors import DeviceError, TextError
 from charlstm.gates import trace_layers
 from charlstm.model import collate, use_whole_float32
 from charlstm.readout import FloatArray
-from charlstm.trace import GateTrace, Prediction, TracedPrediction
+from charlstm.trace import GateTrace, Prediction
 from charlstm.what_if import trace_clamped
 
 # Texts of one batch are of similar length, so padding stays small; larger batches gain nothing on a CPU.
@@ -84,7 +84,7 @@ class Predictor:
         return [Prediction.of(text, float(p)) for text, p in zip(encoded, probabilities, strict=True)]
 
     def trace(self, text: str, *, truncate: bool = False, clamps: Sequence[Clamp] = ()) -> GateTrace:
-        """Predict one text and show every step of the way; the last probability is the prediction.
+        """Predict one text and show every step of the way; prediction and trace are of one pass.
 
         Args:
             text: Any valid Unicode text of at least one token.
@@ -93,15 +93,9 @@ class Predictor:
 
         Raises:
             TextError: The text is empty, no valid Unicode, or too long and may not be cut.
-            IndexError: A clamp names a unit that there is not.
+            ValueError, IndexError: A clamp names a signal, a layer or a unit that there is not.
         """
-        return self.predict_and_trace(text, truncate=truncate, clamps=clamps).trace
-
-    def predict_and_trace(self, text: str, *, truncate: bool = False, clamps: Sequence[Clamp] = ()) -> TracedPrediction:
-        """Give the prediction and the trace of one text, from one pass; everything else is as in `trace`."""
-        encoded = self._encoder.encode(text, truncate=truncate)
-        trace = self._trace(encoded, clamps)
-        return TracedPrediction(Prediction.of(encoded, float(trace.probability_so_far[-1])), trace)
+        return self._trace(self._encoder.encode(text, truncate=truncate), clamps)
 
     def _encode(self, index: int, text: object, *, truncate: bool) -> EncodedText:
         if not isinstance(text, str):

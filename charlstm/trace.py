@@ -19,7 +19,6 @@ from charlstm.clamp import SignalName
 from charlstm.config import LABELS, NEGATIVE, POSITIVE, Label
 from charlstm.encoding import EncodedText
 from charlstm.readout import FloatArray, Readout
-from charlstm.vocabulary import UNKNOWN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +40,43 @@ SIGNALS: Final = LayerTrace._fields
 
 
 @dataclass(frozen=True, slots=True)
-class GateTrace:
-    """One text's way through the network.
+class Prediction:
+    """What the model says of one text.
 
     Attributes:
+        probability_negative: P(negative), 0 to 1, calibrated.
+        characters: How many characters of the text were read.
+        unknown_characters: How many of the tokens read the vocabulary does not know.
+        truncated: Whether the text was cut to the model's limit.
+    """
+
+    probability_negative: float
+    characters: int
+    unknown_characters: int
+    truncated: bool
+
+    @classmethod
+    def of(cls, text: EncodedText, probability_negative: float) -> Self:
+        """Say how a text was judged that was read in this way."""
+        return cls(probability_negative, text.characters, text.unknown, text.truncated)
+
+    @property
+    def label(self) -> Label:
+        """The more probable label, `negative` or `positive`."""
+        return LABELS[NEGATIVE if self.probability_negative >= 0.5 else POSITIVE]
+
+    @property
+    def probability(self) -> float:
+        """The probability of `label`, 0.5 to 1."""
+        return max(self.probability_negative, 1.0 - self.probability_negative)
+
+
+@dataclass(frozen=True, slots=True)
+class GateTrace:
+    """One text's way through the network, and the prediction at its end, both of one pass.
+
+    Attributes:
+        prediction: What the model says of the text.
         text: As it was given, as far as it was read.
         tokens: The T tokens as the model saw them; unknown ones are `<UNK>`.
         token_ids: Their indices in the vocabulary.
@@ -54,6 +86,7 @@ class GateTrace:
         attribution: The share of each step, and of each unit of the top layer, in the prediction.
     """
 
+    prediction: Prediction
     text: str
     tokens: tuple[str, ...]
     token_ids: tuple[int, ...]
@@ -76,13 +109,15 @@ class GateTrace:
             readout: Of the network.
         """
         layers = tuple(LayerTrace(*layer) for layer in signals)
+        probability_so_far = readout.probabilities(logits)
         return cls(
+            prediction=Prediction.of(text, float(probability_so_far[-1])),
             text=text.text,
             tokens=tuple(tokens),
             token_ids=text.token_ids,
             offsets=text.offsets,
             layers=layers,
-            probability_so_far=readout.probabilities(logits),
+            probability_so_far=probability_so_far,
             attribution=_attribute(readout, layers[-1], float(logits[-1])),
         )
 
@@ -150,50 +185,7 @@ class GateTrace:
         """
         from charlstm.views import to_html  # noqa: PLC0415  likewise
 
-        unknown = self.tokens.count(UNKNOWN)
-        negative = float(self.probability_so_far[-1])
-        prediction = Prediction(negative, len(self.text), unknown_characters=unknown, truncated=False)
-        return to_html(TracedPrediction(prediction, self), model)
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the model says of one text.
-
-    Attributes:
-        probability_negative: P(negative), 0 to 1, calibrated.
-        characters: How many characters of the text were read.
-        unknown_characters: How many of the tokens read the vocabulary does not know.
-        truncated: Whether the text was cut to the model's limit.
-    """
-
-    probability_negative: float
-    characters: int
-    unknown_characters: int
-    truncated: bool
-
-    @classmethod
-    def of(cls, text: EncodedText, probability_negative: float) -> Self:
-        """Say how a text was judged that was read in this way."""
-        return cls(probability_negative, text.characters, text.unknown, text.truncated)
-
-    @property
-    def label(self) -> Label:
-        """The more probable label, `negative` or `positive`."""
-        return LABELS[NEGATIVE if self.probability_negative >= 0.5 else POSITIVE]
-
-    @property
-    def probability(self) -> float:
-        """The probability of `label`, 0.5 to 1."""
-        return max(self.probability_negative, 1.0 - self.probability_negative)
-
-
-@dataclass(frozen=True, slots=True)
-class TracedPrediction:
-    """A prediction and the memory trace it comes from, both of one pass through the network."""
-
-    prediction: Prediction
-    trace: GateTrace
+        return to_html(self, model)
 
 
 def _attribute(readout: Readout, top: LayerTrace, logit: float) -> Attribution:

@@ -36,7 +36,7 @@ from charlstm.figure import (
 from charlstm.glossary import GLOSSARY
 from charlstm.highlight import Piece, pieces, printable, sign_of, strongest
 from charlstm.readout import FloatArray
-from charlstm.trace import GateTrace, Prediction, TracedPrediction
+from charlstm.trace import GateTrace, Prediction
 
 _FOLDER: Final = Path(__file__).with_name("report")
 _LONGEST_TITLE: Final = 60  # characters of the text
@@ -45,25 +45,24 @@ _ALLOWED: Final = "\t\n\r\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # not 
 _LONG_TEXT: Final = 160  # characters; longer ones are set smaller
 
 
-def to_html(traced: TracedPrediction, model: str = "", left_out: Sequence[Span] = ()) -> str:
+def to_html(trace: GateTrace, model: str = "", left_out: Sequence[Span] = ()) -> str:
     """Return a page that shows a prediction and its trace.
 
     Args:
-        traced: What to show.
+        trace: What to show.
         model: What to call the model on it.
         left_out: Spans of the text that were not read; they are shown as such.
 
     Raises:
         MissingPackageError: Plotly is not installed.
     """
-    trace = traced.trace
     text_pieces = pieces(trace, left_out)
     return (
         _environment()
         .get_template("report.html")
         .render(
-            prediction=traced.prediction,
-            percent=percent(traced.prediction),
+            prediction=trace.prediction,
+            percent=percent(trace.prediction),
             model=model,
             text=_title(trace.text),
             long=len(trace.text) > _LONG_TEXT,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from charlstm.clamp import Clamp, SignalName
+from charlstm.clamp import Clamp, SignalName, check_clamps
 from charlstm.gates import LayerSignals, LayerWeights, weights_by_layer
 from charlstm.model import SentimentLSTM
 
@@ -30,8 +30,10 @@ def trace_clamped(model: SentimentLSTM, embedded: Tensor, clamps: Sequence[Clamp
         As `trace_layers`: the signals of each layer, (1, T, H).
 
     Raises:
-        IndexError: A clamp names a unit that there is not.
+        ValueError: A clamp names a signal that there is not.
+        IndexError: A clamp names a layer or a unit that there is not.
     """
+    check_clamps(clamps, model.config)
     layers = []
     inputs = embedded[0]  # (T, I)
     for index, weights in enumerate(weights_by_layer(model.lstm)):

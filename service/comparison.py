@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from charlstm.trace import SIGNALS, GateTrace, LayerTrace, TracedPrediction
+from charlstm.trace import SIGNALS, GateTrace, LayerTrace
 from service.comparison_schemas import Kind
 from service.gates_answers import Document, trace_document
 from service.schemas import ModelName
@@ -42,9 +42,9 @@ def align(first: Sequence[int], second: Sequence[int]) -> list[Segment]:
     ]
 
 
-def compare_document(first: TracedPrediction, second: TracedPrediction, model: ModelName) -> Document:
+def compare_document(first: GateTrace, second: GateTrace, model: ModelName) -> Document:
     """Answer as `CompareResponse` says. Takes milliseconds: not for the event loop."""
-    one, other = first.trace, second.trace
+    one, other = first, second
     aligned = align(one.token_ids, other.token_ids)
     segments = [_segment(segment, one, other) for segment in aligned]
     pairs = np.array(list(_pairs(aligned)), np.intp).reshape(-1, 2)  # (P, 2)

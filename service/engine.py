@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from charlstm.batching import Finished
-from charlstm.clamp import Clamp
+from charlstm.clamp import Clamp, check_clamps
 from charlstm.readout import FloatArray
 from service.loaded_model import MOST_STEPS_TOGETHER, MOST_TEXTS_TOGETHER, Address, LoadedModel, Signals, TokenIds
 from service.protocol import Answer, Cancel, Logits, ProtocolError, Rejected, Statistics, Submit, Trace, Traced
@@ -134,6 +134,7 @@ class Engine:
         if self._is_full(len(lengths), len(token_ids)):
             return [Reply(worker, Rejected(question.id, "overloaded", self._waiting_tokens / self._tokens_per_second))]
         if isinstance(question, Trace):
+            _check_clamps(question, model)
             states = _read_states(question, model)
             self._traces[address] = _PendingTrace(model, token_ids, question.deadline, states, question.clamps)
         else:
@@ -305,6 +306,13 @@ def _read_states(question: Trace, model: LoadedModel) -> FloatArray | None:
             f"states must be {shape} values of 4 bytes, found {len(question.states)} bytes, or clamps too"
         )
     return np.frombuffer(question.states, dtype="<f4").reshape(shape)
+
+
+def _check_clamps(question: Trace, model: LoadedModel) -> None:
+    try:
+        check_clamps(question.clamps, model.network.config)
+    except (ValueError, IndexError) as error:
+        raise ProtocolError(f"clamps: {error}") from error
 
 
 def _run(traces: Sequence[_PendingTrace]) -> list[Signals]:

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from charlstm.trace import SIGNALS, TracedPrediction
+from charlstm.trace import SIGNALS, GateTrace
 from charlstm.views import to_html
 from service.accept import accepts_gzip, best_of
 from service.errors import NotAcceptableError
@@ -57,7 +57,7 @@ class Form(NamedTuple):
             raise NotAcceptableError(MEDIA_TYPES)
         return cls(media_type, media_type in _WORTH_COMPRESSING and accepts_gzip(codings))
 
-    def write(self, traced: TracedPrediction, model: ModelName, asked: GatesRequest) -> "Written":
+    def write(self, traced: GateTrace, model: ModelName, asked: GatesRequest) -> "Written":
         """Write an answer to a question. Takes milliseconds: not for the event loop.
 
         Raises:
@@ -71,7 +71,7 @@ class Form(NamedTuple):
             headers["Content-Encoding"] = "gzip"
         return Written(content, headers)
 
-    def _content(self, traced: TracedPrediction, model: ModelName, asked: GatesRequest) -> bytes:
+    def _content(self, traced: GateTrace, model: ModelName, asked: GatesRequest) -> bytes:
         document = gates_document(traced, model, asked)
         if self.media_type == JSON:
             return to_json(document, asked.precision)

@@ -14,7 +14,7 @@ from charlstm.config import LABELS, NEGATIVE, POSITIVE
 from charlstm.glossary import GATES, GLOSSARY
 from charlstm.readout import FloatArray
 from charlstm.summary import half_life, summarize, summarize_gate
-from charlstm.trace import GateTrace, LayerTrace, TracedPrediction
+from charlstm.trace import GateTrace, LayerTrace
 from service.answers import prediction_response
 from service.schemas import ModelName
 from service.selection import Chosen, ChosenUnits, Detail, Numbers, Selection
@@ -34,7 +34,7 @@ _QUANTITIES: Final = {
 _SIGNALS: Final = {name: f"{term.article_name}: {term.meaning}" for name, term in GLOSSARY.items()}
 
 
-def gates_document(traced: TracedPrediction, model: ModelName, selection: Selection = ALL) -> Document:
+def gates_document(traced: GateTrace, model: ModelName, selection: Selection = ALL) -> Document:
     """Answer as `GatesResponse` says.
 
     Raises:
@@ -47,13 +47,13 @@ def gates_document(traced: TracedPrediction, model: ModelName, selection: Select
         "quantities": _QUANTITIES,
         "signals": _SIGNALS,
     }
-    layers = layer_documents(traced.trace, selection, selection.of(traced.trace))
+    layers = layer_documents(traced, selection, selection.of(traced))
     return trace_document(traced, model) | {"about": about, "layers": layers}
 
 
-def trace_document(traced: TracedPrediction, model: ModelName) -> Document:
+def trace_document(traced: GateTrace, model: ModelName) -> Document:
     """Answer as `TextTrace` says."""
-    trace = traced.trace
+    trace = traced
     return prediction_response(model, traced.prediction).model_dump() | {
         "text": trace.text,
         "tokens": trace.tokens,

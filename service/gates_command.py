@@ -14,7 +14,7 @@ from rich.console import Console
 
 from charlstm.errors import TextError
 from charlstm.predictor import Predictor
-from charlstm.trace import TracedPrediction
+from charlstm.trace import GateTrace
 from charlstm.views import to_html
 from service.errors import CommandError
 from service.forms import to_json, to_npz
@@ -51,7 +51,7 @@ def show_gates(text: str, artifacts: Path, files: Files, *, truncate: bool) -> N
         raise CommandError("only one of --html, --npz and --json can go to standard output")
     predictor = Predictor.load(artifacts, device="cpu")
     try:
-        traced = predictor.predict_and_trace(_read() if text == str(STANDARD) else text, truncate=truncate)
+        traced = predictor.trace(_read() if text == str(STANDARD) else text, truncate=truncate)
     except TextError as error:
         raise CommandError(f"the text {error}") from error
     name = predictor.artifacts.config.name
@@ -70,7 +70,7 @@ def _read() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _contents(traced: TracedPrediction, model: ModelName, files: Files) -> Iterator[tuple[Path, bytes]]:
+def _contents(traced: GateTrace, model: ModelName, files: Files) -> Iterator[tuple[Path, bytes]]:
     if files.html is not None:
         yield files.html, to_html(traced, f"{model.name} {model.version}").encode()
     if files.npz is not None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from charlstm.trace import TracedPrediction
 from service.answers import model_name
 from service.comparison import compare_document
 from service.comparison_schemas import CompareRequest, CompareResponse, OcclusionResponse
@@ -57,7 +56,7 @@ async def gates(asked: GatesRequest, model: Model, request: Request) -> Response
     async with model.trace_slots.take() as deadline:
         traced = await model.trace(passage, deadline, truncate=asked.truncate, clamps=clamps)
         started = time.perf_counter()
-        written = await asyncio.to_thread(form.write, _record(traced), model_name(traced), asked)
+        written = await asyncio.to_thread(form.write, traced.trace, model_name(traced), asked)
     timing = server_timing(traced, time.perf_counter() - started)
     return Response(written.content, headers=written.headers | {"Server-Timing": timing})
 
@@ -126,8 +125,4 @@ async def _trace_both(asked: CompareRequest, model: Inference, deadline: float) 
 
 
 def _compare(first: TracedText, second: TracedText) -> bytes:
-    return to_json(compare_document(_record(first), _record(second), model_name(first)))
-
-
-def _record(traced: TracedText) -> TracedPrediction:
-    return TracedPrediction(traced.prediction, traced.trace)
+    return to_json(compare_document(first.trace, second.trace, model_name(first)))

@@ -82,7 +82,6 @@ class TracedText:
     """What came out for one text, and how: both are of one pass."""
 
     model: ServedModel
-    prediction: Prediction
     trace: GateTrace
     waited: float
     took: float
@@ -312,8 +311,7 @@ def _traced(model: ServedModel, text: EncodedText, answer: Traced) -> TracedText
     read = text.padded(model.config.model.pad_to)
     tokens = model.encoder.vocabulary.decode(read.token_ids)
     trace = GateTrace.of(read, tokens, signals_of(answer), logits_of(answer), model.readout)
-    prediction = Prediction.of(text, float(trace.probability_so_far[-1]))
-    return TracedText(model, prediction, trace, answer.waited, answer.took)
+    return TracedText(model, trace, answer.waited, answer.took)
 
 
 def _report(loading: asyncio.Task[None]) -> None:

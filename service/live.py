@@ -17,7 +17,7 @@ import numpy as np
 from charlstm.encoding import EncodedText
 from charlstm.errors import EmptyTextError, TextError
 from charlstm.readout import FloatArray
-from charlstm.trace import SIGNALS, GateTrace, Prediction, TracedPrediction
+from charlstm.trace import SIGNALS, GateTrace
 from service.connection import ServedModel, logits_of, signals_of
 from service.errors import CharacterLimitError, InvalidFieldError, StaleModelError, TextFault, UnreadableTextsError
 from service.forms import to_json
@@ -75,11 +75,10 @@ class Reading:
             logits = np.concatenate((logits, logits_of(answer)))
         return type(self)(self.model, text, signals, logits)
 
-    def traced(self) -> TracedPrediction:
+    def trace(self) -> GateTrace:
         """Judge the text, of at least one step, and show its memory."""
         tokens = self.model.encoder.vocabulary.decode(self.text.token_ids)
-        trace = GateTrace.of(self.text, tokens, self.signals, self.logits, self.model.readout)
-        return TracedPrediction(Prediction.of(self.text, float(trace.probability_so_far[-1])), trace)
+        return GateTrace.of(self.text, tokens, self.signals, self.logits, self.model.readout)
 
 
 class _Answered(NamedTuple):
@@ -156,7 +155,7 @@ class Session:
         name = ModelName(name=model.config.name, version=model.version, precision="float32")
         if not reading.text.token_ids:
             return _Answered(to_json(empty_document(name, view)), reading, None)
-        answer = LiveAnswer(reading.traced(), name, view)
+        answer = LiveAnswer(reading.trace(), name, view)
         layout = answer.layout
         fits = layout is None or (self._last is not None and layout == self._last.layout)
         # Other characters can fold into the same token, so that it is not as it was sent although it was not read anew.

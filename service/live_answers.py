@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import Final
 
-from charlstm.trace import TracedPrediction
+from charlstm.trace import GateTrace
 from service.answers import prediction_response
 from service.gates_answers import Document, contributions_document, layer_documents
 from service.live_schemas import View
@@ -32,12 +32,12 @@ class LiveAnswer:
         InvalidFieldError: The trace has not what is asked for.
     """
 
-    def __init__(self, traced: TracedPrediction, model: ModelName, view: View) -> None:
+    def __init__(self, traced: GateTrace, model: ModelName, view: View) -> None:
         self._traced = traced
         self._model = model
         self._precision = view.precision
         self._selection = view.selection
-        self._chosen = None if self._selection is None else self._selection.of(traced.trace)
+        self._chosen = None if self._selection is None else self._selection.of(traced)
 
     @property
     def layout(self) -> Hashable:
@@ -49,7 +49,7 @@ class LiveAnswer:
 
     def document(self, start: int) -> Document:
         """Answer with the steps from this one on."""
-        trace = self._traced.trace
+        trace = self._traced
         document = {
             "start": start,
             "tokens": trace.tokens[start:],

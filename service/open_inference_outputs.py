@@ -65,7 +65,7 @@ def output_tensors(answer: Judged | TracedText, shape: tuple[int, ...]) -> dict[
     """
     if isinstance(answer, Judged):
         return _by_name(_of_predictions(answer.predictions, shape))
-    return _by_name([*_of_predictions([answer.prediction], shape), *_of_trace(answer)])
+    return _by_name([*_of_predictions([answer.trace.prediction], shape), *_of_trace(answer)])
 
 
 def _of_predictions(predictions: list[Prediction], shape: tuple[int, ...]) -> list[Tensor]:

@@ -10,13 +10,15 @@ import gzip
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
+
+from charlstm.views import plotly_file
+from service.accept import accepts_gzip
 
 router = APIRouter(include_in_schema=False)
 
@@ -113,14 +115,7 @@ class PageFile:
         return Content(plain, gzip.compress(plain, compresslevel=6, mtime=0), sha256(plain).hexdigest()[:32])
 
 
-def _plotly_file() -> Path:
-    """Find Plotly's JavaScript without importing Plotly, which takes a while."""
-    package = find_spec("plotly")
-    places = (package and package.submodule_search_locations) or ["plotly"]
-    return Path(places[0], "package_data", _PLOTLY)
-
-
-_FILES: Final = {name: PageFile(_FOLDER / name) for name in _NAMES} | {_PLOTLY: PageFile(_plotly_file())}
+_FILES: Final = {name: PageFile(_FOLDER / name) for name in _NAMES} | {_PLOTLY: PageFile(plotly_file())}
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
@@ -142,7 +137,7 @@ async def _send(file: PageFile, request: Request) -> Response:
         content = await asyncio.to_thread(lambda: file.content)  # compressing Plotly takes a fifth of a second
     except FileNotFoundError:  # Plotly is not installed: the page says that there are no charts
         raise HTTPException(404) from None
-    compressed = _accepts_gzip(request.headers.get("accept-encoding", ""))
+    compressed = accepts_gzip(request.headers.getlist("accept-encoding"))
     tag = f'"{content.digest}-gzip"' if compressed else f'"{content.digest}"'
     headers = {**_HEADERS, "ETag": tag}
     if tag in _tags(request.headers.get("if-none-match", "")):
@@ -155,12 +150,3 @@ async def _send(file: PageFile, request: Request) -> Response:
 
 def _tags(header: str) -> set[str]:
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
-
-
-def _accepts_gzip(header: str) -> bool:
-    """Tell whether an Accept-Encoding names gzip without refusing it by `q=0`."""
-    for choice in header.split(","):
-        coding, _, parameters = choice.partition(";")
-        if coding.strip().lower() == "gzip":
-            return parameters.replace(" ", "").lower() not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False

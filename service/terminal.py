@@ -19,7 +19,7 @@ from rich.text import Text
 from charlstm.attribution import WordShare, share_by_word
 from charlstm.glossary import GATES, GLOSSARY
 from charlstm.highlight import Piece, pieces, sign_of, strongest
-from charlstm.trace import GateTrace, TracedPrediction
+from charlstm.trace import GateTrace
 from charlstm.views import percent
 from charlstm.vocabulary import PADDING, UNKNOWN
 
@@ -38,7 +38,7 @@ _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _PADDING_SIGN: Final = "░"
 
 
-def show(console: Console, traced: TracedPrediction, model: str) -> None:
+def show(console: Console, traced: GateTrace, model: str) -> None:
     """Print a prediction and its trace.
 
     Args:
@@ -46,7 +46,7 @@ def show(console: Console, traced: TracedPrediction, model: str) -> None:
         traced: What.
         model: What to call the model.
     """
-    trace = traced.trace
+    trace = traced
     text_pieces = pieces(trace)
     most = strongest(piece.share for piece in text_pieces)
     parts: list[RenderableType] = [
@@ -59,7 +59,7 @@ def show(console: Console, traced: TracedPrediction, model: str) -> None:
     console.print(Group(*parts))
 
 
-def _headline(traced: TracedPrediction, model: str) -> Text:
+def _headline(traced: GateTrace, model: str) -> Text:
     prediction = traced.prediction
     facts = [f"{prediction.characters} characters read"]
     if prediction.truncated:

@@ -180,14 +180,14 @@ def test_any_text_has_a_trace_that_ends_in_its_prediction(
         assert kind == "words"
         assert not text.strip()
         return
-    traced = predictor.predict_and_trace(text, truncate=True)
+    traced = predictor.trace(text, truncate=True)
     assert 0 <= prediction.probability_negative <= 1
     assert traced.prediction.probability_negative == pytest.approx(prediction.probability_negative, abs=1e-6)
-    assert float(traced.trace.probability_so_far[-1]) == traced.prediction.probability_negative
+    assert float(traced.probability_so_far[-1]) == traced.prediction.probability_negative
     assert traced.prediction.characters == prediction.characters
-    steps = len(traced.trace.tokens)
-    assert len(traced.trace.token_ids) == len(traced.trace.offsets) == len(traced.trace.probability_so_far) == steps
-    for layer in traced.trace.layers:
+    steps = len(traced.tokens)
+    assert len(traced.token_ids) == len(traced.offsets) == len(traced.probability_so_far) == steps
+    for layer in traced.layers:
         assert {signal.shape for signal in layer} == {(steps, HIDDEN_SIZE)}
         assert all(np.isfinite(signal).all() for signal in layer)
 
@@ -256,7 +256,7 @@ def test_loading_and_predicting_leave_the_random_numbers_of_the_caller_alone(tin
 
 
 def test_predicting_leaves_gradients_switched_on(tiny_predictor: Predictor) -> None:
-    tiny_predictor.predict_and_trace("so bad")
+    tiny_predictor.trace("so bad")
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
 

@@ -115,17 +115,18 @@ def test_a_batch_and_its_traces_equal_those_of_the_predictor(artifacts: Path, en
         async with _inference(artifacts, engine[0]) as model:
             judged = await model.judge({f"texts[{n}]": text for n, text in enumerate(texts)}, truncate=False)
             for text, found in zip(texts, judged.predictions, strict=True):
-                expected = predictor.predict_and_trace(text)
+                expected = predictor.trace(text)
                 assert found.probability_negative == pytest.approx(expected.prediction.probability_negative, abs=1e-6)
                 traced = await model.trace(Passage("text", text), LATER, truncate=False)
-                assert traced.trace.tokens == expected.trace.tokens
-                assert traced.trace.token_ids == expected.trace.token_ids
-                assert traced.trace.offsets == expected.trace.offsets
-                so_far = traced.trace.probability_so_far
+                trace = traced.trace
+                assert trace.tokens == expected.tokens
+                assert trace.token_ids == expected.token_ids
+                assert trace.offsets == expected.offsets
+                so_far = trace.probability_so_far
                 assert so_far.dtype == np.float32
-                np.testing.assert_allclose(so_far, expected.trace.probability_so_far, atol=1e-6)
-                assert traced.prediction.probability_negative == so_far[-1]
-                np.testing.assert_allclose(np.array(traced.trace.layers), np.array(expected.trace.layers), atol=1e-6)
+                np.testing.assert_allclose(so_far, expected.probability_so_far, atol=1e-6)
+                assert trace.prediction.probability_negative == so_far[-1]
+                np.testing.assert_allclose(np.array(trace.layers), np.array(expected.layers), atol=1e-6)
 
     asyncio.run(ask())
 

@@ -556,6 +556,14 @@ def test_signals_cannot_be_held_in_the_middle_of_a_text(artifacts: Artifacts) ->
         )
 
 
+@pytest.mark.parametrize("clamp", [Clamp("cell_state", LAYERS, 0.0), Clamp("cell_state", 0, 0.0, (HIDDEN_SIZE,))])
+def test_what_there_is_not_to_hold_breaks_the_protocol(artifacts: Artifacts, clamp: Clamp) -> None:
+    engine = _engine(artifacts)
+    with pytest.raises(ProtocolError, match="clamps"):
+        engine.ask(1, Trace(0, artifacts.version, _packed([1]), LATER, clamps=[clamp]))
+    _assert_idle(engine)
+
+
 def test_the_tiny_models_differ(artifacts: Artifacts, other_artifacts: Artifacts, tmp_path: Path) -> None:
     """Or else the tests above would show nothing."""
     assert abs(_logits_alone(artifacts, [1, 2, 3])[-1] - _logits_alone(other_artifacts, [1, 2, 3])[-1]) > 0.01

@@ -72,7 +72,7 @@ class Subject:
 
     def gates(self, text: str, **selection: Any) -> dict[str, Any]:
         """Answer as `/gates` does, from one pass over the whole text."""
-        traced = self.predictor.predict_and_trace(text)
+        traced = self.predictor.trace(text)
         version = self.predictor.artifacts.version
         name = ModelName(name="tiny", version=version, precision="float32")
         document = gates_document(traced, name, Selection.model_validate(selection))

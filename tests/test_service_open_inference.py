@@ -163,20 +163,20 @@ def test_every_output_of_a_single_text_equals_the_predictor_and_the_gates_route(
 ) -> None:
     metadata = {output["name"]: output for output in triton.get_model_metadata("tiny")["outputs"]}
     result = triton.infer("tiny", text_tensor([TEXT]), outputs=requested(*metadata, binary=binary))
-    traced, gates = predictor.predict_and_trace(TEXT), http.post("/gates", json={"text": TEXT}).json()
+    traced, gates = predictor.trace(TEXT), http.post("/gates", json={"text": TEXT}).json()
     for layer in range(LAYERS):
         for signal_name in SIGNALS:
             found = result.as_numpy(f"layer_{layer}.{signal_name}")
-            np.testing.assert_allclose(found, getattr(traced.trace.layers[layer], signal_name), atol=1e-6)
+            np.testing.assert_allclose(found, getattr(traced.layers[layer], signal_name), atol=1e-6)
             np.testing.assert_allclose(found, gates["layers"][layer][signal_name], atol=1e-6)
-    np.testing.assert_allclose(result.as_numpy("probability_so_far"), traced.trace.probability_so_far, atol=1e-6)
+    np.testing.assert_allclose(result.as_numpy("probability_so_far"), traced.probability_so_far, atol=1e-6)
     np.testing.assert_allclose(result.as_numpy("probability_so_far"), gates["probability_so_far"], atol=1e-6)
     negative = float(result.as_numpy("probability_negative")[0])
     assert math.isclose(negative, traced.prediction.probability_negative, abs_tol=1e-6)
     assert words(result.as_numpy("label")) == [traced.prediction.label]
-    assert words(result.as_numpy("tokens")) == list(traced.trace.tokens) == gates["tokens"]
-    assert result.as_numpy("token_ids").tolist() == list(traced.trace.token_ids)
-    assert result.as_numpy("offsets").tolist() == list(traced.trace.offsets)
+    assert words(result.as_numpy("tokens")) == list(traced.tokens) == gates["tokens"]
+    assert result.as_numpy("token_ids").tolist() == list(traced.token_ids)
+    assert result.as_numpy("offsets").tolist() == list(traced.offsets)
     for name, described in metadata.items():
         output = result.get_output(name)
         assert output["datatype"] == described["datatype"]
@@ -436,7 +436,7 @@ def test_a_large_body_is_decoded_beside_the_event_loop(
 def test_a_step_of_padding_has_an_offset_that_is_none(tmp_path: Path) -> None:
     """JSON would have null there, a tensor cannot; the model is one that pads every text."""
     predictor = Predictor.load(tiny_artifacts(tmp_path, pad_to=8), device="cpu")
-    traced = predictor.predict_and_trace("Worst")
-    answer = TracedText(FailingInference(NotReadyError()).model, traced.prediction, traced.trace, 0.0, 0.0)
+    traced = predictor.trace("Worst")
+    answer = TracedText(FailingInference(NotReadyError()).model, traced, 0.0, 0.0)
     offsets = output_tensors(answer, (1,))["offsets"].elements
     assert list(offsets) == [0, 1, 2, 3, 4, PADDING_OFFSET, PADDING_OFFSET, PADDING_OFFSET]

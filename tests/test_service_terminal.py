@@ -15,7 +15,7 @@ from rich.text import Text
 
 from charlstm.highlight import Piece
 from charlstm.predictor import Predictor
-from charlstm.trace import TracedPrediction
+from charlstm.trace import GateTrace
 from service import terminal
 from service.terminal import show
 from tests.tiny import texts, tiny_artifacts
@@ -28,7 +28,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     return Predictor.load(tiny_artifacts(tmp_path_factory.mktemp("terminal"), max_length=None), device="cpu")
 
 
-def printed(traced: TracedPrediction, *, width: int = 100, colors: bool = False) -> str:
+def printed(traced: GateTrace, *, width: int = 100, colors: bool = False) -> str:
     file = io.StringIO()
     system = "truecolor" if colors else None
     console = Console(file=file, width=width, force_terminal=colors, color_system=system, no_color=not colors)  # type: ignore[arg-type]  # one of its literals
@@ -37,7 +37,7 @@ def printed(traced: TracedPrediction, *, width: int = 100, colors: bool = False)
 
 
 def test_it_says_the_label_its_probability_and_whose_they_are(predictor: Predictor) -> None:
-    traced = predictor.predict_and_trace(TEXT)
+    traced = predictor.trace(TEXT)
     first = printed(traced).splitlines()[0]
     assert first.startswith(f"{traced.prediction.label} {100 * traced.prediction.probability:.0f} %")
     assert first.endswith("25 characters read, tiny 0123")
@@ -45,36 +45,36 @@ def test_it_says_the_label_its_probability_and_whose_they_are(predictor: Predict
 
 def test_it_tells_of_a_cut_and_of_unknown_characters(tmp_path_factory: pytest.TempPathFactory) -> None:
     short = Predictor.load(tiny_artifacts(tmp_path_factory.mktemp("short"), max_length=4), device="cpu")
-    first = printed(short.predict_and_trace("a漢字 and more", truncate=True)).splitlines()[0]
+    first = printed(short.trace("a漢字 and more", truncate=True)).splitlines()[0]
     assert first.endswith("4 characters read, the rest cut, 2 unknown, tiny 0123")
 
 
 def test_words_and_constant_add_up_to_the_log_odds(predictor: Predictor) -> None:
-    traced = predictor.predict_and_trace(TEXT)
+    traced = predictor.trace(TEXT)
     rows = re.findall(r"(?m)^(\S.*?) +([+-]\d+\.\d\d)(?: .*)?$", printed(traced).split("log-odds)")[1])
     assert {name for name, _ in rows} == {"Worst", "update", "ever,", "so", "bad", "constant", "log-odds of negative"}
     *parts, logit = (float(number) for _, number in rows)
-    assert logit == pytest.approx(traced.trace.attribution.logit, abs=0.006)
+    assert logit == pytest.approx(traced.attribution.logit, abs=0.006)
     assert sum(parts) == pytest.approx(logit, abs=0.04)
     assert [abs(part) for part in parts[:-1]] == sorted((abs(part) for part in parts[:-1]), reverse=True)
 
 
 def test_many_words_are_the_strongest_and_the_sum_of_the_rest(predictor: Predictor) -> None:
-    assert "18 more words" in printed(predictor.predict_and_trace(" ".join("abcdefghijklmnopqrstuvwxyz")))
+    assert "18 more words" in printed(predictor.trace(" ".join("abcdefghijklmnopqrstuvwxyz")))
 
 
 def test_padding_has_its_share(tmp_path_factory: pytest.TempPathFactory) -> None:
     padded = Predictor.load(tiny_artifacts(tmp_path_factory.mktemp("padded"), pad_to=30), device="cpu")
-    shown = printed(padded.predict_and_trace("so bad"))
+    shown = printed(padded.trace("so bad"))
     assert "padding, read like text" in shown
     assert shown.count("░") == 24
 
 
 def test_each_gate_has_both_names_and_its_mean(predictor: Predictor) -> None:
-    traced = predictor.predict_and_trace(TEXT)
+    traced = predictor.trace(TEXT)
     shown = printed(traced)
     assert "forget gate: percentage of the long-term memory to keep" in shown
-    means = traced.trace.layers[0].forget_gate.mean(axis=1)
+    means = traced.layers[0].forget_gate.mean(axis=1)
     assert f"{means.mean():.2f} ({means.min():.2f}-{means.max():.2f})" in shown
 
 
@@ -132,7 +132,7 @@ def test_each_piece_has_the_style_of_its_share() -> None:
 @given(text=texts(max_size=120), width=st.integers(50, 140))
 def test_no_text_can_do_anything_to_a_terminal(predictor: Predictor, text: str, width: int) -> None:
     """Apart from Rich's own codes for colours, all that comes out is printable."""
-    shown = printed(predictor.predict_and_trace(text), width=width, colors=True)
+    shown = printed(predictor.trace(text), width=width, colors=True)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert all(line.isprintable() for line in plain.split("\n"))
     assert all(cell_len(line) <= width for line in plain.split("\n"))

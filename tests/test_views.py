@@ -20,7 +20,7 @@ from charlstm.errors import CharLSTMError, MissingPackageError
 from charlstm.glossary import GLOSSARY
 from charlstm.highlight import Piece, pieces, sign_of, strongest
 from charlstm.predictor import Predictor
-from charlstm.trace import SIGNALS, GateTrace, Prediction, TracedPrediction
+from charlstm.trace import SIGNALS, GateTrace, Prediction
 from charlstm.views import percent, to_html
 from tests.tiny import HIDDEN_SIZE, texts, tiny_artifacts
 
@@ -267,7 +267,7 @@ def unpacked(packed: dict[str, Any]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def report(two_layers: Predictor) -> Page:
-    return Page(to_html(two_layers.predict_and_trace("Straße, so bad"), "tiny 0123"))
+    return Page(to_html(two_layers.trace("Straße, so bad"), "tiny 0123"))
 
 
 def test_a_page_says_what_the_model_says(two_layers: Predictor, report: Page) -> None:
@@ -346,14 +346,13 @@ def test_any_text_makes_a_whole_page_of_characters_that_html_allows(two_layers: 
 
 
 def test_what_was_left_out_is_shown_as_such(tiny_predictor: Predictor) -> None:
-    prediction = Prediction(0.5, 6, 0, truncated=False)
-    source = to_html(TracedPrediction(prediction, read_without_a_word(tiny_predictor)), left_out=[(3, 8)])
+    source = to_html(read_without_a_word(tiny_predictor), left_out=[(3, 8)])
     assert re.findall(r'class="unread"[^>]*>(.*?)<', source) == ["very "]
-    assert 'class="unread"' not in to_html(tiny_predictor.predict_and_trace("so bad"))
+    assert 'class="unread"' not in to_html(tiny_predictor.trace("so bad"))
 
 
 def test_a_page_tells_of_padding_cuts_and_unknown_characters(padded: Predictor) -> None:
-    page = Page(to_html(padded.predict_and_trace("so 漢 bad " * 4, truncate=True)))
+    page = Page(to_html(padded.trace("so 漢 bad " * 4, truncate=True)))
     assert "cut" in page.texts["header"]
     assert "Unknown to the model" in page.texts["header"]
     assert "padding" not in page.texts["table"], "there is no room for any"
@@ -379,7 +378,7 @@ def test_a_probability_is_never_said_to_be_certain() -> None:
 def test_a_page_needs_neither_pandas_nor_plotlys_python() -> None:
     code = (
         "import sys; from charlstm import Predictor; from charlstm.views import to_html;"
-        "to_html(Predictor.load('artifacts', 'cpu').predict_and_trace('x'));"
+        "to_html(Predictor.load('artifacts', 'cpu').trace('x'));"
         "print([name for name in ('pandas', 'plotly', 'plotly.graph_objects') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

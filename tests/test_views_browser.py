@@ -45,7 +45,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("page")
     predictor = Predictor.load(tiny_artifacts(folder / "model", num_layers=2), device="cpu")
     file = folder / "page.html"
-    file.write_text(to_html(predictor.predict_and_trace(TEXT), "tiny"), encoding="utf-8")
+    file.write_text(to_html(predictor.trace(TEXT), "tiny"), encoding="utf-8")
     return file.as_uri()
 
 

@@ -99,6 +99,17 @@ def test_shares_add_up_under_a_clamp_too_unless_it_hides_the_memory(predictor: P
     assert abs(hidden.attribution.residual) > 1e-3
 
 
-def test_a_unit_that_there_is_not_is_refused(predictor: Predictor) -> None:
-    with pytest.raises(IndexError):
-        predictor.trace(TEXT, clamps=[Clamp("cell_state", 0, 0.0, units=(HIDDEN_SIZE,))])
+@pytest.mark.parametrize(
+    ("clamp", "message"),
+    [
+        (Clamp("cell_state", 0, 0.0, units=(HIDDEN_SIZE,)), "units must be 0 to 7, found 8"),
+        (Clamp("cell_state", 0, 0.0, units=(-1,)), "units must be 0 to 7, found -1"),
+        (Clamp("cell_state", 7, 0.0), "layer must be 0 to [01], found 7"),
+        (Clamp("cell_state", -1, 0.0), "layer must be 0 to [01], found -1"),
+        (Clamp("cell_stat", 0, 0.0), "signal must be one of forget_gate, .* found 'cell_stat'"),  # type: ignore[arg-type]  # the fault
+    ],
+)
+def test_what_there_is_not_cannot_be_held(predictor: Predictor, clamp: Clamp, message: str) -> None:
+    """Passed over, it would look as if it did not matter."""
+    with pytest.raises((IndexError, ValueError), match=message):
+        predictor.trace(TEXT, clamps=[clamp])
