@@ -1,10 +1,10 @@
 """From a text to the numbers a model reads: preprocessing and vocabulary together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from charlstm.errors import EmptyTextError
-from charlstm.text import Preprocessing, TokenizedText
+from charlstm.errors import EmptyTextError, NothingLeftError
+from charlstm.text import Preprocessing, TokenizedText, check_characters
 from charlstm.vocabulary import PADDING_ID, Vocabulary
 
 Span = tuple[int, int]  # of characters of a text, [start, stop)
@@ -15,7 +15,7 @@ class EncodedText:
     """One text, ready for the model.
 
     Attributes:
-        text: As it was given, as far as it was read.
+        text: As it was given, as far as it was read; what was left out of it stands in it.
         token_ids: The index of each of its T tokens.
         offsets: For each token the index in the original text where it starts; None for padding.
         characters: How many characters of the original text were read.
@@ -50,29 +50,39 @@ class TextEncoder:
         Args:
             text: Any valid Unicode text with at least one token.
             truncate: Whether a text over the model's limit is cut instead of refused.
-            leave_out: Spans of the text; the tokens that start in one are not read. Offsets still count in the whole
-                text.
+            leave_out: Spans of the text. The rest is read as if it were the text: what stood before and behind a span
+                may become one word, and the model's limit is that of the rest. Offsets still count in the whole text.
 
         Raises:
             TextError: The text is empty, no valid Unicode, or too long and may not be cut; or nothing is left of it.
         """
-        read = self.preprocessing.tokenize(text, truncate=truncate)
-        text = text[: read.characters]
         if leave_out:
-            read = _without(read, leave_out)
-            if not read.tokens:
-                raise EmptyTextError(self.preprocessing.level)
+            return self._encode_rest(text, leave_out, truncate=truncate)
+        read = self.preprocessing.tokenize(text, truncate=truncate)
+        return self._numbered(text[: read.characters], read)
+
+    def _encode_rest(self, text: str, leave_out: Sequence[Span], *, truncate: bool) -> EncodedText:
+        check_characters(text)  # all of it: what is left out is shown beside the rest
+        places = [place for start, stop in _between(leave_out, len(text)) for place in range(start, stop)]
+        rest = "".join([text[place] for place in places])
+        try:
+            read = self.preprocessing.tokenize(rest, truncate=truncate)
+        except EmptyTextError as error:
+            raise NothingLeftError(self.preprocessing.level) if text else error from None
+        offsets = tuple([places[offset] for offset in read.offsets])
+        reached = places[read.characters] if read.truncated else len(text)
+        return self._numbered(text[:reached], replace(read, offsets=offsets))
+
+    def _numbered(self, text: str, read: TokenizedText) -> EncodedText:
         token_ids = tuple(self.vocabulary.encode(read.tokens))
         unknown = token_ids.count(self.vocabulary.unknown_id)
         return EncodedText(text, token_ids, read.offsets, read.characters, unknown, read.truncated)
 
 
-def _without(read: TokenizedText, spans: Sequence[Span]) -> TokenizedText:
-    kept = [index for index, offset in enumerate(read.offsets) if not any(a <= offset < b for a, b in spans)]
-    left_out = {offset for span in spans for offset in range(*span) if 0 <= offset < read.characters}
-    return replace(
-        read,
-        tokens=tuple(read.tokens[index] for index in kept),
-        offsets=tuple(read.offsets[index] for index in kept),
-        characters=read.characters - len(left_out),
-    )
+def _between(spans: Sequence[Span], length: int) -> Iterator[Span]:
+    """Return the spans of a text of this length that some spans, in any order, leave between them."""
+    reached = 0
+    for start, stop in sorted(spans):
+        yield reached, min(start, length)
+        reached = max(reached, start, stop)
+    yield reached, length

@@ -3,6 +3,7 @@
 CharLSTMError
 ├── TextError                a text that the model cannot read
 │   ├── EmptyTextError       it holds nothing to read
+│   │   └── NothingLeftError   because what it held was to be left out
 │   ├── InvalidCharacterError  it holds a character that is no text
 │   └── TextTooLongError     it is longer than the model's limit
 ├── ArtifactError            a file of a model is missing, damaged or does not fit the others
@@ -32,6 +33,14 @@ class EmptyTextError(TextError):
         super().__init__(f"must hold at least 1 {unit}, found none")
         self.limit = 1
         self.found = 0
+
+
+class NothingLeftError(EmptyTextError):
+    """A text of which so much was to be left out that nothing is left to read."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(unit)
+        self.args = (f"must leave at least 1 {unit} of the text to read, found none left",)
 
 
 class InvalidCharacterError(TextError):

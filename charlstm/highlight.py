@@ -1,13 +1,15 @@
 """A text taken apart as a network read it, each piece with its share of the answer: what a coloured text is made of."""
 
 import itertools
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from charlstm.encoding import Span
-from charlstm.trace import GateTrace
+from charlstm.trace import GateTrace, Prediction
 from charlstm.vocabulary import UNKNOWN
 
+_ALLOWED: Final = "\t\n\r\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # not printable, but part of a text
 _SIGNS: Final = {" ": "\N{OPEN BOX}", "\n": "\N{RETURN SYMBOL}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
 
 
@@ -62,6 +64,30 @@ def sign_of(token: str) -> str:
 def printable(character: str) -> str:
     """Return a character, or the replacement character for one that is no printable text."""
     return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+
+
+def percent(prediction: Prediction) -> str:
+    """Return the probability of the label in words: never 100 %, for it never is."""
+    if prediction.probability > 0.9995:
+        return "over 99.9 %"
+    digits = 0 if prediction.probability < 0.99 else 1
+    return f"{100 * prediction.probability:.{digits}f} %"
+
+
+def on_paper(text: str) -> str:
+    """Return a text for HTML, which forbids control characters and non-characters."""
+    return "".join(_in_html(character) for character in text)
+
+
+def _in_html(character: str) -> str:
+    return (
+        character if character in _ALLOWED or unicodedata.category(character).startswith("Z") else printable(character)
+    )
+
+
+def shown_piece(piece: Piece) -> str:
+    """Return the text of a piece for HTML, not yet escaped, with a sign for each line break."""
+    return on_paper(piece.text).replace("\r", "\n").replace("\n", "\N{RETURN SYMBOL}\n")
 
 
 def _read_pieces(trace: GateTrace) -> list[tuple[Piece, int]]:

@@ -93,7 +93,7 @@ class Predictor:
 
         Raises:
             TextError: The text is empty, no valid Unicode, or too long and may not be cut.
-            ValueError, IndexError: A clamp names a signal, a layer or a unit that there is not.
+            ValueError, IndexError: A clamp names a signal, a value, a layer, a unit or a step that there is not.
         """
         return self._trace(self._encoder.encode(text, truncate=truncate), clamps)
 

@@ -66,8 +66,7 @@ class Preprocessing(BaseModel):
             InvalidCharacterError: The text holds a NUL or a lone surrogate.
             TextTooLongError: The text is over the limit and may not be cut.
         """
-        if bad := _NOT_TEXT.search(text):
-            raise InvalidCharacterError(bad.group(), bad.start())
+        check_characters(text)
         tokens, offsets = self._characters(text) if self.level == "character" else self._words(text)
         if not tokens:
             raise EmptyTextError(self.level)
@@ -94,10 +93,20 @@ class Preprocessing(BaseModel):
         return _unzip((word.casefold() if self.casefold else word, start) for word, start in matches)
 
 
+def check_characters(text: str) -> None:
+    """Check that a text is valid Unicode, of characters that can stand in any document.
+
+    Raises:
+        InvalidCharacterError: It holds a NUL or a lone surrogate.
+    """
+    if bad := _NOT_TEXT.search(text):
+        raise InvalidCharacterError(bad.group(), bad.start())
+
+
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Divide a text into words by its white space, without a gap: each span holds a word and the space behind it.
 
-    This is how people read a text; what a model's tokens are is another matter.
+    This is how people read a text. A model's tokens are another matter, but none of them reaches over a span's end.
     """
     return [match.span() for match in _WORD_WITH_SPACE.finditer(text)]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 import numpy as np
 
 from charlstm.attribution import Attribution, attribute
-from charlstm.clamp import SignalName
+from charlstm.clamp import Clamp, SignalName
 from charlstm.config import LABELS, NEGATIVE, POSITIVE, Label
-from charlstm.encoding import EncodedText
+from charlstm.encoding import EncodedText, Span
 from charlstm.readout import FloatArray, Readout
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class LayerTrace(NamedTuple):
 
 
 SIGNALS: Final = LayerTrace._fields
+
+_LONGEST_SHOWN: Final = 40  # characters of a text in a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Prediction:
         return max(self.probability_negative, 1.0 - self.probability_negative)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GateTrace:
     """One text's way through the network, and the prediction at its end, both of one pass.
 
@@ -121,6 +123,19 @@ class GateTrace:
             attribution=_attribute(readout, layers[-1], float(logits[-1])),
         )
 
+    def __repr__(self) -> str:
+        """Say in one line what was read, what came out, and how large the trace is."""
+        shown = self.text if len(self.text) <= _LONGEST_SHOWN else self.text[: _LONGEST_SHOWN - 1] + "…"
+        steps, units = self.layers[-1].cell_state.shape
+        answer = f"label={self.prediction.label!r}, probability={self.prediction.probability:.4f}"
+        return f"{type(self).__name__}({shown!r}, {answer}, steps={steps}, units={units}, layers={len(self.layers)})"
+
+    def _repr_html_(self) -> str:
+        """Show the answer and the coloured text in a notebook."""
+        from charlstm.notebook import snippet  # noqa: PLC0415  of this trace, so it is above this module
+
+        return snippet(self)
+
     def signal(self, name: SignalName, layer: int = -1) -> FloatArray:
         """Return one signal of one layer, (T, H).
 
@@ -140,7 +155,7 @@ class GateTrace:
         return signal
 
     def frame(self, signal: SignalName | None = None, layer: int = -1) -> "pd.DataFrame":
-        """Return a pandas data frame with a row a step. Needs the extra `plots`.
+        """Return a pandas data frame with a row a step; its `attrs` say what it is of. Needs the extra `plots`.
 
         Args:
             signal: None for the columns `token`, `offset`, `probability_so_far`, `share`, and the mean of each signal
@@ -174,18 +189,20 @@ class GateTrace:
 
         return figure(self, signal, layer)
 
-    def to_html(self, model: str = "") -> str:
+    def to_html(self, model: str = "", left_out: Sequence[Span] = (), clamps: Sequence[Clamp] = ()) -> str:
         """Return a page of its own, for any browser, that needs no network. Needs the extra `plots`.
 
         Args:
             model: What to call the model on it.
+            left_out: Spans of the text that were not read.
+            clamps: What was held by force. A trace does not know that; whoever held it says so, and the page tells it.
 
         Raises:
             MissingPackageError: Plotly is not installed.
         """
         from charlstm.views import to_html  # noqa: PLC0415  likewise
 
-        return to_html(self, model)
+        return to_html(self, model, left_out, clamps)
 
 
 def _attribute(readout: Readout, top: LayerTrace, logit: float) -> Attribution:

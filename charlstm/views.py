@@ -8,10 +8,8 @@ Sizes: T steps, H = hidden_size.
 
 import base64
 import re
-import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +17,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from charlstm.attribution import share_by_word
+from charlstm.clamp import Clamp
 from charlstm.encoding import Span
-from charlstm.errors import MissingPackageError
 from charlstm.figure import (
     COLORS,
     DARK_COLORS,
@@ -34,24 +32,26 @@ from charlstm.figure import (
     unit_axis,
 )
 from charlstm.glossary import GLOSSARY
-from charlstm.highlight import Piece, pieces, printable, sign_of, strongest
+from charlstm.highlight import on_paper, percent, pieces, shown_piece, sign_of, strongest
+from charlstm.plotly_assets import plotly_file
 from charlstm.readout import FloatArray
-from charlstm.trace import GateTrace, Prediction
+from charlstm.trace import GateTrace
 
 _FOLDER: Final = Path(__file__).with_name("report")
 _LONGEST_TITLE: Final = 60  # characters of the text
+_MOST_LISTED: Final = 8  # units of a clamp
 _NOT_VISIBLE_ASCII: Final = re.compile("[^\\t\\n\\r -~]+")
-_ALLOWED: Final = "\t\n\r\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # not printable, but part of a text
 _LONG_TEXT: Final = 160  # characters; longer ones are set smaller
 
 
-def to_html(trace: GateTrace, model: str = "", left_out: Sequence[Span] = ()) -> str:
-    """Return a page that shows a prediction and its trace.
+def to_html(trace: GateTrace, model: str = "", left_out: Sequence[Span] = (), clamps: Sequence[Clamp] = ()) -> str:
+    """Return a page that shows a prediction and its trace. If that was changed, the page says so before all else.
 
     Args:
         trace: What to show.
         model: What to call the model on it.
         left_out: Spans of the text that were not read; they are shown as such.
+        clamps: What was held by force; where that was a part of the text, it is marked there.
 
     Raises:
         MissingPackageError: Plotly is not installed.
@@ -67,6 +67,8 @@ def to_html(trace: GateTrace, model: str = "", left_out: Sequence[Span] = ()) ->
             text=_title(trace.text),
             long=len(trace.text) > _LONG_TEXT,
             pieces=text_pieces,
+            changes=[*_left_out_in_words(trace.text, left_out), *(in_words(clamp) for clamp in clamps)],
+            held=_held_offsets(trace, clamps),
             strongest=strongest(piece.share for piece in text_pieces),
             glossary=GLOSSARY,
             data=_data(trace),
@@ -76,24 +78,42 @@ def to_html(trace: GateTrace, model: str = "", left_out: Sequence[Span] = ()) ->
     )
 
 
-def percent(prediction: Prediction) -> str:
-    """Return the probability of the label in words: never 100 %, for it never is."""
-    if prediction.probability > 0.9995:
-        return "over 99.9 %"
-    digits = 0 if prediction.probability < 0.99 else 1
-    return f"{100 * prediction.probability:.{digits}f} %"
+def in_words(clamp: Clamp) -> str:
+    """Say what was held, as in `forget gate of unit 3 in layer 0 held at 0, from step 4 to step 8`."""
+    units = "every unit" if clamp.units is None else _listed("unit", clamp.units)
+    value = f"{clamp.value:g}".replace("-", "\N{MINUS SIGN}")
+    term = GLOSSARY[clamp.signal]
+    return f"{term.name} ({term.article_name}) of {units} in layer {clamp.layer} held at {value}, {_when(clamp)}"
 
 
-def plotly_file() -> Path:
-    """Find Plotly's JavaScript without importing Plotly, which takes a while.
+def _listed(noun: str, numbers: Sequence[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[:_MOST_LISTED])
+    more = f" and {len(numbers) - _MOST_LISTED} more" if len(numbers) > _MOST_LISTED else ""
+    return f"{noun}{'' if len(numbers) == 1 else 's'} {shown}{more}"
 
-    Raises:
-        MissingPackageError: Plotly is not installed.
-    """
-    package = find_spec("plotly")
-    if package is None or not package.submodule_search_locations:
-        raise MissingPackageError("plotly")
-    return Path(package.submodule_search_locations[0], "package_data", "plotly.min.js")
+
+def _when(clamp: Clamp) -> str:
+    if clamp.stop is None:
+        return f"from step {clamp.start} to the end" if clamp.start else "at every step"
+    if clamp.stop <= clamp.start:
+        return "at no step"
+    last = clamp.stop - 1
+    return f"at step {last}" if last == clamp.start else f"from step {clamp.start} to step {last}"
+
+
+def _left_out_in_words(text: str, spans: Sequence[Span]) -> list[str]:
+    spans = [(start, min(stop, len(text))) for start, stop in sorted(spans) if start < min(stop, len(text))]
+    return [
+        f"left out and not read: “{_title(text[start:stop]) or sign_of(text[start:stop])}”, "
+        + (f"character {start}" if stop - start == 1 else f"characters {start} to {stop - 1}")
+        for start, stop in spans
+    ]
+
+
+def _held_offsets(trace: GateTrace, clamps: Sequence[Clamp]) -> set[int | None]:
+    """Return where in the text something was held, but for what was held all along it."""
+    partly = (clamp for clamp in clamps if clamp.start or clamp.stop not in (None, len(trace.tokens)))
+    return {offset for clamp in partly for offset in trace.offsets[clamp.start : clamp.stop]}
 
 
 @cache
@@ -114,7 +134,7 @@ def _sum(trace: GateTrace) -> dict[str, Any]:
     texts = (trace.text[word.start : word.stop] for word in ranked)
     return {
         "words": [
-            (_on_paper(text.strip()) or sign_of(text), word.share) for text, word in zip(texts, ranked, strict=True)
+            (on_paper(text.strip()) or sign_of(text), word.share) for text, word in zip(texts, ranked, strict=True)
         ],
         "strongest_word": strongest(word.share for word in words),
         "attribution": trace.attribution,
@@ -153,23 +173,8 @@ def _packed(values: FloatArray) -> dict[str, Any]:
 
 
 def _title(text: str) -> str:
-    line = _on_paper(" ".join(text.split()))
+    line = on_paper(" ".join(text.split()))
     return line if len(line) <= _LONGEST_TITLE else line[: _LONGEST_TITLE - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _on_paper(text: str) -> str:
-    """Return a text for HTML, which forbids control characters and non-characters."""
-    return "".join(_in_html(character) for character in text)
-
-
-def _in_html(character: str) -> str:
-    return (
-        character if character in _ALLOWED or unicodedata.category(character).startswith("Z") else printable(character)
-    )
-
-
-def _shown_piece(piece: Piece) -> str:
-    return _on_paper(piece.text).replace("\r", "\n").replace("\n", "\N{RETURN SYMBOL}\n")
 
 
 def _signed(number: float, digits: int = 2) -> str:
@@ -188,7 +193,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"signed": _signed, "on_paper": _on_paper, "shown": _shown_piece, "sign": sign_of}
+    environment.filters |= {"signed": _signed, "on_paper": on_paper, "shown": shown_piece, "sign": sign_of}
     environment.policies["json.dumps_kwargs"] = {"default": _as_list, "separators": (",", ":"), "allow_nan": False}
     return environment
 

@@ -30,10 +30,10 @@ def trace_clamped(model: SentimentLSTM, embedded: Tensor, clamps: Sequence[Clamp
         As `trace_layers`: the signals of each layer, (1, T, H).
 
     Raises:
-        ValueError: A clamp names a signal that there is not.
-        IndexError: A clamp names a layer or a unit that there is not.
+        ValueError: A clamp names a signal that there is not, or a value that it cannot have.
+        IndexError: A clamp names a layer, a unit or a step that there is not.
     """
-    check_clamps(clamps, model.config)
+    check_clamps(clamps, model.config, embedded.shape[1])
     layers = []
     inputs = embedded[0]  # (T, I)
     for index, weights in enumerate(weights_by_layer(model.lstm)):

@@ -6,7 +6,7 @@ A WebSocket is one line as well, when it is closed.
 import logging
 
 from service.exchange import Exchange
-from service.session_watch import Session
+from service.session_watch import ClosedWebSocket
 
 _logger = logging.getLogger("service.access")
 
@@ -44,15 +44,15 @@ class AccessLog:
     def session_opened(self) -> None:
         """Write nothing yet."""
 
-    def session_closed(self, session: Session) -> None:
+    def session_closed(self, closed: ClosedWebSocket) -> None:
         """Write one line; what was typed stays out in any case."""
         fields: dict[str, object] = {
-            "client": session.client,
-            "path": session.path,
-            "route": session.route,
-            "code": session.code,
-            "messages": session.messages,
-            "milliseconds": round(session.seconds * 1e3, 3),
+            "client": closed.client,
+            "path": closed.path,
+            "route": closed.route,
+            "code": closed.code,
+            "messages": closed.messages,
+            "milliseconds": round(closed.seconds * 1e3, 3),
         }
-        line = f"WebSocket {session.path} {session.code} {session.messages} messages {session.seconds:.1f} s"
+        line = f"WebSocket {closed.path} {closed.code} {closed.messages} messages {closed.seconds:.1f} s"
         _logger.info("%s", line, extra={"fields": fields})

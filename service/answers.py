@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from charlstm.trace import Prediction
 from service.connection import ServedModel
-from service.inference import Judged, TracedText
+from service.results import Judged, TracedText
 from service.schemas import BatchResponse, Info, Limits, ModelName, PredictResponse, Probabilities
 from service.settings import Settings
 
@@ -42,9 +42,11 @@ def info(model: ServedModel, settings: Settings) -> Info:
             max_waiting_characters=settings.max_waiting_characters,
             deadline_seconds=settings.deadline_seconds,
             live_sessions=settings.max_live_sessions,
+            live_sessions_per_client=settings.max_live_sessions_per_client,
             live_characters=settings.live_characters,
             live_messages_per_second=settings.live_messages_per_second,
             live_idle_seconds=settings.live_idle_seconds,
+            live_stall_seconds=settings.live_stall_seconds,
         ),
         package_version=version("charlstm"),
     )
@@ -66,7 +68,7 @@ def prediction_response(model: ModelName, prediction: Prediction) -> PredictResp
     return PredictResponse.model_construct(
         label=prediction.label,
         probability=prediction.probability,
-        probabilities=probabilities_of(prediction),
+        probabilities=probabilities_of(prediction.probability_negative),
         characters=prediction.characters,
         unknown_characters=prediction.unknown_characters,
         truncated=prediction.truncated,
@@ -74,7 +76,6 @@ def prediction_response(model: ModelName, prediction: Prediction) -> PredictResp
     )
 
 
-def probabilities_of(prediction: Prediction) -> Probabilities:
+def probabilities_of(negative: float) -> Probabilities:
     """Give the probability of each label."""
-    negative = prediction.probability_negative
     return Probabilities.model_construct(negative=negative, positive=1.0 - negative)

@@ -15,7 +15,8 @@ from service.exchange import Watch
 from service.hang_up import HangUp
 from service.inference import Inference
 from service.metrics import Metrics
-from service.security import Guard, KeyCheck
+from service.origins import Origins
+from service.security import Guard, KeyCheck, OriginCheck
 from service.session_watch import SessionWatch
 from service.settings import Settings
 
@@ -25,6 +26,9 @@ Sentiment of short texts, from a character-level LSTM that can show its memory.
 Label 1 is negative and label 0 is positive; the model's own output is P(negative), and every number below says whose
 probability it is. Errors are problem documents (RFC 9457), `application/problem+json`; under `/v2`, whose protocol
 has a form of its own, they are `{"error": "..."}`.
+
+`WS /gates/live`, for which this kind of document has no word, shows each step while somebody types: say
+`{"back": 2, "text": "xt"}` to take two characters back and put two others there. The page at `/` is made of it.
 """
 
 
@@ -73,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if guard:
         app.add_middleware(KeyCheck, guard=guard)
+    app.add_middleware(OriginCheck, allowed=Origins(settings.allowed_origins))
     observers: list[Metrics | AccessLog] = [metrics]
     if settings.access_log:
         observers.append(AccessLog(texts=settings.log_texts))

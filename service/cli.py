@@ -69,6 +69,9 @@ def _gates(  # noqa: PLR0913  a command's parameters are its arguments and flags
     json: Annotated[_File, typer.Option(metavar="[=FILE]", help="Print the trace as JSON, or write it.")] = None,
 ) -> None:
     """Read a text and show its memory: which characters count, and what the network keeps of them. Needs no server."""
+    for flag, path in (("--html", html), ("--npz", npz), ("--json", json)):
+        if str(path).startswith("--"):  # another flag, which a file was forgotten before
+            _refuse(f"{flag} needs a file, found {str(path).partition('=')[0]}")
     from service.gates_command import Files, show_gates  # noqa: PLC0415  it imports torch
 
     _in_one_line(lambda: show_gates(text, artifacts, Files(html, npz, json), truncate=truncate))

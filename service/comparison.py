@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz.distance import Levenshtein
 
 from charlstm.trace import SIGNALS, GateTrace, LayerTrace
+from service.answers import model_name
 from service.comparison_schemas import Kind
 from service.gates_answers import Document, trace_document
-from service.schemas import ModelName
+from service.results import TracedPair
 
 _KINDS: Final[dict[str, Kind]] = {
     "equal": "equal",
@@ -23,34 +23,36 @@ _KINDS: Final[dict[str, Kind]] = {
     "insert": "inserted",
 }
 
-Span = tuple[int, int]  # of steps, [start, stop)
+StepSpan = tuple[int, int]  # [start, stop)
 
 
 class Segment(NamedTuple):
     """A run of steps that both texts share, or in which they differ; on one side it may be empty."""
 
     kind: Kind
-    first: Span
-    second: Span
+    first: StepSpan
+    second: StepSpan
 
 
 def align(first: Sequence[int], second: Sequence[int]) -> list[Segment]:
     """Find a shortest way from one row of token ids to another; its segments hold every step of both, in order."""
+    from rapidfuzz.distance import Levenshtein  # noqa: PLC0415  megabytes that a worker may never need
+
     return [
         Segment(_KINDS[part.tag], (part.src_start, part.src_end), (part.dest_start, part.dest_end))
         for part in Levenshtein.opcodes(first, second)
     ]
 
 
-def compare_document(first: GateTrace, second: GateTrace, model: ModelName) -> Document:
-    """Answer as `CompareResponse` says. Takes milliseconds: not for the event loop."""
-    one, other = first, second
+def compare_document(pair: TracedPair) -> Document:
+    """Answer as `CompareResponse` says. Takes milliseconds for a few hundred steps: not for the event loop."""
+    one, other, model = pair.first.trace(), pair.second.trace(), model_name(pair.first)
     aligned = align(one.token_ids, other.token_ids)
     segments = [_segment(segment, one, other) for segment in aligned]
     pairs = np.array(list(_pairs(aligned)), np.intp).reshape(-1, 2)  # (P, 2)
     return {
-        "first": trace_document(first, model),
-        "second": trace_document(second, model),
+        "first": trace_document(one, model),
+        "second": trace_document(other, model),
         "parts_at": _parting(one.token_ids, other.token_ids),
         "logit_difference": other.attribution.logit - one.attribution.logit,
         "segments": segments,
@@ -82,7 +84,7 @@ def _segment(segment: Segment, one: GateTrace, other: GateTrace) -> Document:
     return {"kind": segment.kind, "first": first, "second": second, "difference": second["share"] - first["share"]}
 
 
-def _side(trace: GateTrace, span: Span) -> Document:
+def _side(trace: GateTrace, span: StepSpan) -> Document:
     start, stop = span
     text = trace.text[_place(trace, start) : _place(trace, stop)]
     return {"start": start, "stop": stop, "text": text, "share": float(trace.attribution.steps[start:stop].sum())}

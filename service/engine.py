@@ -134,7 +134,7 @@ class Engine:
         if self._is_full(len(lengths), len(token_ids)):
             return [Reply(worker, Rejected(question.id, "overloaded", self._waiting_tokens / self._tokens_per_second))]
         if isinstance(question, Trace):
-            _check_clamps(question, model)
+            _check_clamps(question, model, len(token_ids))
             states = _read_states(question, model)
             self._traces[address] = _PendingTrace(model, token_ids, question.deadline, states, question.clamps)
         else:
@@ -308,9 +308,9 @@ def _read_states(question: Trace, model: LoadedModel) -> FloatArray | None:
     return np.frombuffer(question.states, dtype="<f4").reshape(shape)
 
 
-def _check_clamps(question: Trace, model: LoadedModel) -> None:
+def _check_clamps(question: Trace, model: LoadedModel, steps: int) -> None:
     try:
-        check_clamps(question.clamps, model.network.config)
+        check_clamps(question.clamps, model.network.config, steps)
     except (ValueError, IndexError) as error:
         raise ProtocolError(f"clamps: {error}") from error
 

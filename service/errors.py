@@ -11,13 +11,14 @@ ServiceError
 ├── DeadlineError           the request was not answered in time
 ├── UnreadableTextsError    texts that the model cannot read, each by the field it stands in
 ├── TooManyTextsError       a batch of more texts than the service takes
-│   └── TooManyWordsError   a text of more words than the service leaves out one by one
+├── TooManyWordsError       a text of more words than the service leaves out one by one
 ├── InvalidFieldError       a field that asks for what this model or this text has not
 ├── MediaTypeError          a body that does not claim to be JSON
 ├── NotAcceptableError      an answer in no form that there is
 ├── NoAtlasError            the model's units have not been described
 ├── UnknownUnitError        a unit that the model has not
 ├── UnauthorizedError       no key, or none that is known
+├── ForeignOriginError      a web page of elsewhere that may not speak with the service
 ├── ReloadRefusedError      the artifacts folder holds nothing sound; the old model serves on
 ├── ContentEncodingError    a compressed body that the service cannot unpack
 ├── InferenceRequestError   a request that says something else than the Open Inference Protocol wants
@@ -99,19 +100,22 @@ class UnreadableTextsError(ServiceError):
 class TooManyTextsError(ServiceError):
     """A batch of more texts than the service takes, in the field or tensor of this name."""
 
-    counted = "texts"
-
     def __init__(self, limit: int, found: int, field: str = "texts") -> None:
-        super().__init__(f"must hold at most {limit} {self.counted}, found {found}")
+        super().__init__(f"must hold at most {limit} texts, found {found}")
         self.field = field
         self.limit = limit
         self.found = found
 
 
-class TooManyWordsError(TooManyTextsError):
+class TooManyWordsError(ServiceError):
     """A text of more words than the service leaves out one by one."""
 
-    counted = "words"
+    field: Final = "text"
+
+    def __init__(self, limit: int, found: int) -> None:
+        super().__init__(f"must hold at most {limit} words, found {found}")
+        self.limit = limit
+        self.found = found
 
 
 class InvalidFieldError(ServiceError):
@@ -178,6 +182,19 @@ class UnauthorizedError(ServiceError):
 
     # What the body holds is not read, so this connection ends here.
     headers: Final = {"WWW-Authenticate": 'Bearer realm="charlstm"', "Connection": "close"}
+
+
+class ForeignOriginError(ServiceError):
+    """A web page of another origin opens a WebSocket, and is none of those that may.
+
+    Args:
+        found: What its browser calls the origin.
+    """
+
+    field: Final = "Origin"
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"must be the service's own, or one of its allowed_origins, found {found}")
 
 
 class ReloadRefusedError(ServiceError):

@@ -34,8 +34,16 @@ _QUANTITIES: Final = {
 _SIGNALS: Final = {name: f"{term.article_name}: {term.meaning}" for name, term in GLOSSARY.items()}
 
 
-def gates_document(traced: GateTrace, model: ModelName, selection: Selection = ALL) -> Document:
+def gates_document(
+    trace: GateTrace, model: ModelName, selection: Selection = ALL, what_if: Document | None = None
+) -> Document:
     """Answer as `GatesResponse` says.
+
+    Args:
+        trace: Of the text.
+        model: What it comes from.
+        selection: What is shown of it.
+        what_if: What was otherwise, as `WhatIf` says; None if nothing was.
 
     Raises:
         InvalidFieldError: The trace has not what is asked for.
@@ -47,14 +55,13 @@ def gates_document(traced: GateTrace, model: ModelName, selection: Selection = A
         "quantities": _QUANTITIES,
         "signals": _SIGNALS,
     }
-    layers = layer_documents(traced, selection, selection.of(traced))
-    return trace_document(traced, model) | {"about": about, "layers": layers}
+    layers = layer_documents(trace, selection, selection.of(trace))
+    return trace_document(trace, model) | {"about": about, "what_if": what_if, "layers": layers}
 
 
-def trace_document(traced: GateTrace, model: ModelName) -> Document:
+def trace_document(trace: GateTrace, model: ModelName) -> Document:
     """Answer as `TextTrace` says."""
-    trace = traced
-    return prediction_response(model, traced.prediction).model_dump() | {
+    return prediction_response(model, trace.prediction).model_dump() | {
         "text": trace.text,
         "tokens": trace.tokens,
         "token_ids": trace.token_ids,

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from rich.console import Console
 
-from charlstm.errors import TextError
+from charlstm.errors import TextError, TextTooLongError
 from charlstm.predictor import Predictor
 from charlstm.trace import GateTrace
 from charlstm.views import to_html
@@ -52,6 +52,10 @@ def show_gates(text: str, artifacts: Path, files: Files, *, truncate: bool) -> N
     predictor = Predictor.load(artifacts, device="cpu")
     try:
         traced = predictor.trace(_read() if text == str(STANDARD) else text, truncate=truncate)
+    except TextTooLongError as error:
+        unit = predictor.artifacts.config.preprocessing.level
+        limit = f"the text must be at most {error.limit} {unit}s long, found {error.found}"
+        raise CommandError(f"{limit}; --truncate cuts it") from error
     except TextError as error:
         raise CommandError(f"the text {error}") from error
     name = predictor.artifacts.config.name

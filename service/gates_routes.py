@@ -6,17 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.answers import model_name
 from service.comparison import compare_document
 from service.comparison_schemas import CompareRequest, CompareResponse, OcclusionResponse
-from service.errors import StaleModelError
 from service.forms import COMPRESSED_NPZ, HTML, NPZ, Form, to_json
 from service.gates_schemas import GatesRequest, GatesResponse
-from service.inference import Inference, Passage, TracedText
-from service.occlusion import NOTHING, leaves_something, occlusion_response, words_of
-from service.routes import Model, json_only, problem_answers, server_timing
+from service.occlusion import occlusion_response
+from service.passages import Passage
+from service.routes import Model, json_only, problem_answers, server_timing, timed_answer
 from service.schemas import PredictRequest
-from service.settings import Settings
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORMS: dict[int | str, dict[str, Any]] = {
@@ -51,12 +48,12 @@ async def gates(asked: GatesRequest, model: Model, request: Request) -> Response
     """
     headers = request.headers
     form = Form.accepted(headers.getlist("accept"), headers.getlist("accept-encoding"))
-    passage = Passage("text", asked.text, asked.spans)
+    passage = Passage("text", asked.text, asked.spans_to_cut())
     clamps = [clamp.to_clamp() for clamp in asked.clamps]
     async with model.trace_slots.take() as deadline:
         traced = await model.trace(passage, deadline, truncate=asked.truncate, clamps=clamps)
         started = time.perf_counter()
-        written = await asyncio.to_thread(form.write, traced.trace, model_name(traced), asked)
+        written = await asyncio.to_thread(form.write, traced, asked)
     timing = server_timing(traced, time.perf_counter() - started)
     return Response(written.content, headers=written.headers | {"Server-Timing": timing})
 
@@ -69,12 +66,12 @@ async def gates(asked: GatesRequest, model: Model, request: Request) -> Response
 )
 async def compare(asked: CompareRequest, model: Model) -> Response:
     """Judge two texts, align them token by token, and say where they part and what turned the answer."""
-    async with model.trace_slots.take() as deadline:
-        first, second = await _trace_both(asked, model, deadline)
+    first, second = Passage("first", asked.first), Passage("second", asked.second)
+    async with model.trace_slots.take(traces=2) as deadline:
+        pair = await model.trace_both(first, second, deadline, truncate=asked.truncate)
         started = time.perf_counter()
-        content = await asyncio.to_thread(_compare, first, second)
-    slower = max(first, second, key=lambda traced: traced.waited + traced.took)
-    timing = server_timing(slower, time.perf_counter() - started)
+        content = await asyncio.to_thread(lambda: to_json(compare_document(pair)))
+    timing = server_timing(pair.slower, time.perf_counter() - started)
     return Response(content, media_type="application/json", headers={"Server-Timing": timing})
 
 
@@ -84,45 +81,11 @@ async def compare(asked: CompareRequest, model: Model) -> Response:
     summary="Leave out each word of a text",
     response_model=OcclusionResponse,
 )
-async def occlusion(asked: PredictRequest, model: Model, request: Request) -> Response:
+async def occlusion(asked: PredictRequest, model: Model) -> Response:
     """Judge a text as `/predict` does, and once more without each of its words: how much hangs on it.
 
     This asks the model, while the shares in `/gates` take its one answer apart; the two need not agree. `/info` says
     how many words a text may have: as many as there may be texts in a batch.
     """
-    settings: Settings = request.app.state.settings
-    passage = Passage("text", asked.text)
-    for _ in range(2):  # once more if the model is exchanged meanwhile
-        served, text = await model.read(passage, truncate=asked.truncate)
-        words = words_of(text, settings.max_texts)
-        left_out = [word for word in words if leaves_something(text, word)]
-        judged = await model.judge_without(passage, [NOTHING, *left_out], truncate=asked.truncate)
-        if judged.model.version == served.version:
-            break
-    else:
-        raise StaleModelError
-    started = time.perf_counter()
-    answer = occlusion_response(text, words, left_out, judged)
-    content = answer.__pydantic_serializer__.to_json(answer)
-    timing = server_timing(judged, time.perf_counter() - started)
-    return Response(content, media_type="application/json", headers={"Server-Timing": timing})
-
-
-async def _trace_both(asked: CompareRequest, model: Inference, deadline: float) -> tuple[TracedText, TracedText]:
-    """Trace both texts with one model.
-
-    Raises:
-        StaleModelError: It was exchanged in between, twice.
-    """
-    for _ in range(2):
-        first, second = await asyncio.gather(
-            model.trace(Passage("first", asked.first), deadline, truncate=asked.truncate),
-            model.trace(Passage("second", asked.second), deadline, truncate=asked.truncate),
-        )
-        if first.model.version == second.model.version:
-            return first, second
-    raise StaleModelError
-
-
-def _compare(first: TracedText, second: TracedText) -> bytes:
-    return to_json(compare_document(first.trace, second.trace, model_name(first)))
+    occluded = await model.occlude(asked.text, truncate=asked.truncate)
+    return timed_answer(occluded.judged, occlusion_response(occluded))

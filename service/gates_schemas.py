@@ -1,29 +1,19 @@
 """What `/gates` reads and answers, field by field."""
 
 import math
-from typing import Final
+from typing import Any
 
 from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from charlstm.clamp import Clamp, SignalName
+from charlstm.clamp import RANGES, Clamp, SignalName
 from charlstm.encoding import Span
-from charlstm.glossary import GATES
-from service.limits import check_span
+from service.existence import check_span
 from service.schemas import AnswerRecord, PredictRequest, PredictResponse, RequestRecord
 from service.selection import Decimals, Index, Indices, Range, Selection
 
 _MOST_CHANGES = 64  # clamps, or cuts, in a request
-_LARGEST_MEMORY = 1_000_000  # a step adds 1 at most, so no text brings a cell state there
-_ANYTHING = (-math.inf, math.inf)
-_RANGES: Final[dict[SignalName | None, tuple[float, float]]] = {
-    **dict.fromkeys(GATES, (0, 1)),
-    "candidate": (-1, 1),
-    "hidden_state": (-1, 1),
-    "cell_state": (-_LARGEST_MEMORY, _LARGEST_MEMORY),
-}
-
 Signal = list[list[float]]
 PerStep = list[float]
 
@@ -44,7 +34,7 @@ class ClampRequest(RequestRecord):
     @classmethod
     def _can_be(cls, value: float, info: ValidationInfo) -> float:
         signal: SignalName | None = info.data.get("signal")  # None if that is wrong already
-        low, high = _RANGES.get(signal, _ANYTHING)
+        low, high = (-math.inf, math.inf) if signal is None else RANGES[signal]
         if not low <= value <= high:
             context = {"signal": str(signal), "low": low, "high": high, "value": f"{value:g}"}
             raise PydanticCustomError("range", "must be {low} to {high} for {signal}, found {value}", context)
@@ -75,8 +65,12 @@ class GatesRequest(Selection, PredictRequest):
     )
 
     @property
-    def spans(self) -> list[Span]:
-        """What is cut out.
+    def what_if(self) -> dict[str, Any] | None:
+        """Say what was otherwise, for the answer; None if nothing was."""
+        return self.model_dump(include={"clamps", "cut"}) if self.clamps or self.cut else None
+
+    def spans_to_cut(self) -> list[Span]:
+        """Say what to cut out as the core does.
 
         Raises:
             InvalidFieldError: The text has no such characters.
@@ -213,10 +207,18 @@ class TextTrace(PredictResponse):
     contributions: Contributions
 
 
+class WhatIf(AnswerRecord):
+    """What was otherwise than the network and the text would have it."""
+
+    clamps: list[ClampRequest] = Field(description="The signals that were held.")
+    cut: list[Range] = Field(description="The characters that were left out.")
+
+
 class GatesResponse(TextTrace):
     """The sentiment of one text and the memory trace that it comes from, both of one pass."""
 
     about: About
+    what_if: WhatIf | None = Field(description="What the request changed before the text was read; null if nothing.")
     layers: list[LayerSignals] | list[LayerSummary] = Field(
         description="Each chosen LSTM layer: with all values, or with `detail` summary in few numbers a step."
     )

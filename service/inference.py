@@ -1,95 +1,35 @@
 """The model as the routes see it: texts in, records out. Knows no HTTP, no torch, and blocks nothing.
 
-Texts are checked and encoded here; the numbers come from the engine process.
+Texts are encoded in `passages`; the numbers come from the engine process.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self, TypeVar
 
 import numpy as np
 
 from charlstm.clamp import Clamp
-from charlstm.config import Precision
-from charlstm.encoding import EncodedText, Span
-from charlstm.errors import TextError
+from charlstm.encoding import EncodedText
 from charlstm.readout import FloatArray
-from charlstm.trace import GateTrace, Prediction
-from service.connection import EngineConnection, PackedTexts, ServedModel, logits_of, pack, signals_of
-from service.errors import (
-    CharacterLimitError,
-    NotReadyError,
-    StaleModelError,
-    TextFault,
-    TooManyTextsError,
-    UnreadableTextsError,
-)
-from service.limits import check_clamps
+from charlstm.trace import Prediction
+from service.connection import EngineConnection, ServedModel, pack
+from service.errors import NotReadyError, StaleModelError, TooManyTextsError
+from service.existence import check_clamps
+from service.passages import Encoded, Passage, check_sizes, encode, encode_without_words
 from service.protocol import Logits, Reloaded, Statistics, Traced
+from service.results import Judged, Occluded, TracedPair, TracedText
 from service.settings import Settings
 from service.supervisor import Supervisor
 from service.trace_slots import TraceSlots
 
 _logger = logging.getLogger(__name__)
-
-# Encoding takes about a microsecond for ten characters; more than this is not done on the event loop.
-_MOST_CHARACTERS_AT_ONCE = 50_000
-
-
-class Passage(NamedTuple):
-    """A text of a request.
-
-    Attributes:
-        field: Where in the request it stands.
-        text: As given.
-        leave_out: Spans of it that are not read.
-    """
-
-    field: str
-    text: str
-    leave_out: Sequence[Span] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What came out for some texts.
-
-    Attributes:
-        model: What judged them.
-        predictions: One a text, in their order.
-        waited, took: Seconds in the engine's queue, and from the first step to the last.
-    """
-
-    model: ServedModel
-    predictions: list[Prediction]
-    waited: float
-    took: float
-
-    @property
-    def precision(self) -> Precision:
-        """The arithmetic that they come from."""
-        return self.model.precision
-
-
-@dataclass(frozen=True, slots=True)
-class TracedText:
-    """What came out for one text, and how: both are of one pass."""
-
-    model: ServedModel
-    trace: GateTrace
-    waited: float
-    took: float
-
-    @property
-    def precision(self) -> Precision:
-        """The arithmetic that both come from."""
-        return "float32"
+_Answer = TypeVar("_Answer")
 
 
 class Inference:
@@ -104,7 +44,7 @@ class Inference:
         loading: Done when the model is ready; it then holds the error if there can be none.
         supervisor: Who keeps the engine running, if it is this process.
         draining: Whether to say that it is not ready, although it still answers.
-        trace_slots: Whoever traces takes one, and keeps it until the answer is written.
+        trace_slots: Whoever traces takes one for each trace, and keeps it until the answer is written.
     """
 
     loading: asyncio.Task[None]
@@ -170,28 +110,35 @@ class Inference:
         if len(texts) > self._settings.max_texts:
             raise TooManyTextsError(self._settings.max_texts, len(texts))
         passages = [Passage(field, text) for field, text in texts.items()]
-        return await self._judge_again(passages, truncate=truncate)
+        deadline = self._deadline()
 
-    async def judge_without(self, passage: Passage, spans: Sequence[Span], *, truncate: bool) -> Judged:
-        """Judge a text as often as there are spans, each time with one of them left out; all of it together.
+        async def ask(model: ServedModel) -> Judged:
+            encoded = await self._encode(model, passages, truncate=truncate)
+            answer = await self._connection.submit(model.version, encoded.packed, deadline)
+            return _judged(model, encoded.texts, answer)
 
-        Raises:
-            UnreadableTextsError: The model cannot read the text, or without a span there is nothing left of it.
-            ServiceError: As for `judge`.
-        """
-        passages = [passage._replace(leave_out=(*passage.leave_out, span)) for span in spans]
-        return await self._judge_again(passages, truncate=truncate)
+        return await self._ask_again_if_exchanged(ask)
 
-    async def read(self, passage: Passage, *, truncate: bool) -> tuple[ServedModel, EncodedText]:
-        """Read one text as the model will, without asking it; return the model, too.
+    async def occlude(self, text: str, *, truncate: bool) -> Occluded:
+        """Judge a text, and what is left of it without each of its words; all of it together.
 
         Raises:
             UnreadableTextsError: The model cannot read it.
-            NotReadyError: There is no model.
+            TooManyWordsError: It has more words than there may be texts.
+            ServiceError: As for `judge`.
         """
-        model = self.model
-        (encoded,), _ = await self._encode(model, [passage], truncate=truncate)
-        return model, encoded
+        deadline = self._deadline()
+
+        async def ask(model: ServedModel) -> Occluded:
+            (read,), _ = await self._encode(model, [Passage("text", text)], truncate=truncate)
+            words, places, packed = await encode_without_words(model, read, self._settings.max_texts)
+            answer = await self._connection.submit(model.version, packed, deadline)
+            probabilities = _probabilities(model, answer)
+            judged = Judged(model, [Prediction.of(read, probabilities[0])], answer.waited, answer.took)
+            without = [None if place is None else probabilities[place] for place in places]
+            return Occluded(judged, read.text, words, without)
+
+        return await self._ask_again_if_exchanged(ask)
 
     async def trace(
         self, passage: Passage, deadline: float, *, truncate: bool, clamps: Sequence[Clamp] = ()
@@ -203,9 +150,33 @@ class Inference:
             InvalidFieldError: A clamp names what there is not to hold.
             ServiceError: As for `judge`.
         """
-        with contextlib.suppress(StaleModelError):
-            return await self._trace(passage, deadline, truncate=truncate, clamps=clamps)
-        return await self._trace(passage, deadline, truncate=truncate, clamps=clamps)
+
+        async def ask(model: ServedModel) -> TracedText:
+            encoded = await self._encode(model, [passage], truncate=truncate)
+            (text,) = encoded.texts
+            check_clamps(clamps, model.config.model, len(text.token_ids))
+            answer = await self._connection.trace(model.version, encoded.packed.token_ids, deadline, clamps=clamps)
+            return TracedText(model, text, passage.leave_out, answer)
+
+        return await self._ask_again_if_exchanged(ask)
+
+    async def trace_both(self, first: Passage, second: Passage, deadline: float, *, truncate: bool) -> TracedPair:
+        """Trace two texts with one model; nothing is asked before both can be read.
+
+        Raises:
+            UnreadableTextsError: The model cannot read one of them, or both.
+            ServiceError: As for `judge`; by then, neither is being read any more.
+        """
+
+        async def trace(model: ServedModel, passage: Passage, text: EncodedText) -> TracedText:
+            answer = await self._connection.trace(model.version, pack([text.token_ids]).token_ids, deadline)
+            return TracedText(model, text, passage.leave_out, answer)
+
+        async def ask(model: ServedModel) -> TracedPair:
+            (one, other), _ = await self._encode(model, [first, second], truncate=truncate)
+            return TracedPair(*await _all_or_none(trace(model, first, one), trace(model, second, other)))
+
+        return await self._ask_again_if_exchanged(ask)
 
     async def read_on(self, model: ServedModel, token_ids: Sequence[int], states: FloatArray | None) -> Traced:
         """Read some tokens, on from what was remembered of those before them: a step of a live session.
@@ -230,46 +201,18 @@ class Inference:
         """
         return await self._connection.reload()
 
-    async def _judge_again(self, passages: Sequence[Passage], *, truncate: bool) -> Judged:
-        """Judge, once more if the model is exchanged meanwhile."""
-        deadline = self._deadline()
+    async def _ask_again_if_exchanged(self, ask: Callable[[ServedModel], Awaitable[_Answer]]) -> _Answer:
+        """Ask the model that is served; once more if it is exchanged meanwhile, for another reads texts otherwise."""
         with contextlib.suppress(StaleModelError):
-            return await self._judge(passages, deadline, truncate=truncate)
-        return await self._judge(passages, deadline, truncate=truncate)
+            return await ask(self.model)
+        return await ask(self.model)
 
-    async def _judge(self, passages: Sequence[Passage], deadline: float, *, truncate: bool) -> Judged:
-        model = self.model
-        encoded, packed = await self._encode(model, passages, truncate=truncate)
-        answer = await self._connection.submit(model.version, packed, deadline)
-        return _judged(model, encoded, answer)
-
-    async def _trace(self, passage: Passage, deadline: float, *, truncate: bool, clamps: Sequence[Clamp]) -> TracedText:
-        model = self.model
-        (encoded,), packed = await self._encode(model, [passage], truncate=truncate)
-        check_clamps(clamps, model.config.model, packed.lengths[0])
-        answer = await self._connection.trace(model.version, packed.token_ids, deadline, clamps=clamps)
-        return _traced(model, encoded, answer)
+    async def _encode(self, model: ServedModel, passages: Sequence[Passage], *, truncate: bool) -> Encoded:
+        check_sizes(passages, self._settings.max_characters)
+        return await encode(model, passages, truncate=truncate)
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.deadline_seconds
-
-    async def _encode(
-        self, model: ServedModel, passages: Sequence[Passage], *, truncate: bool
-    ) -> tuple[list[EncodedText], PackedTexts]:
-        self._check_sizes(passages)
-        if sum(len(passage.text) for passage in passages) <= _MOST_CHARACTERS_AT_ONCE:
-            return _encode(model, passages, truncate=truncate)
-        return await asyncio.to_thread(_encode, model, passages, truncate=truncate)
-
-    def _check_sizes(self, passages: Sequence[Passage]) -> None:
-        limit = self._settings.max_characters
-        faults = [
-            TextFault(passage.field, CharacterLimitError(limit, len(passage.text)))
-            for passage in passages
-            if len(passage.text) > limit
-        ]
-        if faults:
-            raise UnreadableTextsError(faults)
 
     async def _load(self) -> None:
         """Wait for the model, or for the news that there will be none."""
@@ -286,32 +229,26 @@ class Inference:
         _logger.info("ready: model %s, version %s, on %s in %s", name, model.version, model.device, model.precision)
 
 
-def _encode(
-    model: ServedModel, passages: Sequence[Passage], *, truncate: bool
-) -> tuple[list[EncodedText], PackedTexts]:
-    encoded: list[EncodedText] = []
-    faults: list[TextFault] = []
-    for field, text, leave_out in passages:
-        try:
-            encoded.append(model.encoder.encode(text, truncate=truncate, leave_out=leave_out))
-        except TextError as error:
-            faults.append(TextFault(field, error))
-    if faults:
-        raise UnreadableTextsError(faults)
-    return encoded, pack([text.padded(model.config.model.pad_to).token_ids for text in encoded])
+async def _all_or_none(*questions: Coroutine[None, None, _Answer]) -> list[_Answer]:
+    """Ask at the same time; if one question fails, give up the others, and raise what it failed with."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(question) for question in questions]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in asked]
 
 
 def _judged(model: ServedModel, texts: Sequence[EncodedText], answer: Logits) -> Judged:
-    probabilities = model.readout.probabilities(np.array(answer.logits, np.float32)).tolist()
-    predictions = [Prediction.of(text, probability) for text, probability in zip(texts, probabilities, strict=True)]
+    found = zip(texts, _probabilities(model, answer), strict=True)
+    predictions = [Prediction.of(text, probability) for text, probability in found]
     return Judged(model, predictions, answer.waited, answer.took)
 
 
-def _traced(model: ServedModel, text: EncodedText, answer: Traced) -> TracedText:
-    read = text.padded(model.config.model.pad_to)
-    tokens = model.encoder.vocabulary.decode(read.token_ids)
-    trace = GateTrace.of(read, tokens, signals_of(answer), logits_of(answer), model.readout)
-    return TracedText(model, trace, answer.waited, answer.took)
+def _probabilities(model: ServedModel, answer: Logits) -> list[float]:
+    """Return P(negative) of each text."""
+    probabilities: list[float] = model.readout.probabilities(np.array(answer.logits, np.float32)).tolist()
+    return probabilities
 
 
 def _report(loading: asyncio.Task[None]) -> None:

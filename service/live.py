@@ -3,30 +3,24 @@
 The whole text is encoded anew for each message, and only what differs from before is read: on from the memory at the
 last step that stayed the same. So taking back costs nothing, and padding, words that grow, and characters that fold
 into several need no rules of their own. Nothing is kept in the engine: one that was started again reads on as well.
-
-Sizes: T steps, H = hidden_size.
 """
 
 import asyncio
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
-
-import numpy as np
+from typing import NamedTuple, Protocol
 
 from charlstm.encoding import EncodedText
 from charlstm.errors import EmptyTextError, TextError
 from charlstm.readout import FloatArray
-from charlstm.trace import SIGNALS, GateTrace
-from service.connection import ServedModel, logits_of, signals_of
+from service.connection import ServedModel
 from service.errors import CharacterLimitError, InvalidFieldError, StaleModelError, TextFault, UnreadableTextsError
 from service.forms import to_json
 from service.live_answers import LiveAnswer, empty_document
+from service.live_reading import NOTHING, Reading, Readings
 from service.live_schemas import LiveMessage, View
 from service.protocol import Traced
 from service.schemas import ModelName
-
-_STATES = [SIGNALS.index("hidden_state"), SIGNALS.index("cell_state")]  # in the order that the engine wants
 
 
 class Reader(Protocol):
@@ -40,75 +34,53 @@ class Reader(Protocol):
         """Read some tokens, on from what was remembered of those before them."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """A text as a model has read it.
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a client has been told of, so that only what differs from it has to be sent.
 
     Attributes:
-        model: Which.
-        text: With its padding, if the model reads that.
-        signals: (layers, 6, T, H) in the order of `LayerTrace`.
-        logits: (T,) after each step, not calibrated.
+        version: Of the model.
+        text: As it was read.
+        layout: Of the rows of the answer's layers; None if it had none.
     """
 
-    model: ServedModel
+    version: str
     text: EncodedText
-    signals: FloatArray
-    logits: FloatArray
+    layout: Hashable
 
-    @classmethod
-    def beginning(cls, model: ServedModel) -> Self:
-        """Return what a model has read before it reads."""
-        layers, hidden_size = model.config.model.num_layers, model.config.model.hidden_size
-        signals = np.empty((layers, len(SIGNALS), 0, hidden_size), np.float32)
-        return cls(model, _nothing_of(""), signals, np.empty(0, np.float32))
-
-    def states(self, steps: int) -> FloatArray | None:
-        """Return what is remembered after so many steps, as `Inference.read_on` wants it."""
-        return self.signals[:, _STATES, steps - 1] if steps else None
-
-    def read_on(self, text: EncodedText, steps: int, answer: Traced | None) -> Self:
-        """Return it as it is of another text: so many steps are the same, and the answer, if any, has the rest."""
-        signals, logits = self.signals[:, :, :steps], self.logits[:steps]
-        if answer is not None:
-            signals = np.concatenate((signals, signals_of(answer)), axis=2)
-            logits = np.concatenate((logits, logits_of(answer)))
-        return type(self)(self.model, text, signals, logits)
-
-    def trace(self) -> GateTrace:
-        """Judge the text, of at least one step, and show its memory."""
-        tokens = self.model.encoder.vocabulary.decode(self.text.token_ids)
-        return GateTrace.of(self.text, tokens, self.signals, self.logits, self.model.readout)
+    def holds(self, version: str, text: EncodedText, layout: Hashable) -> int:
+        """Count the steps of another answer that are in it: of the same model, in the same layout."""
+        if version != self.version or (layout is not None and layout != self.layout):
+            return 0
+        # Other characters can fold into the same token, so that it is not as it was sent although it is not read anew.
+        return _in_common(_steps(self.text), _steps(text))
 
 
 class _Answered(NamedTuple):
-    """What was answered for a text.
-
-    Attributes:
-        document: As JSON.
-        reading: Of the text.
-        layout: Of the rows of the document's layers; None if it has none.
-    """
+    """What comes of a message: the answer's JSON, and what the session is from then on."""
 
     document: bytes
+    view: View
+    sent: _Sent
     reading: Reading
-    layout: Hashable
 
 
 class Session:
-    """One text and what was answered for it last.
+    """One text, and what a client has been told of it.
 
     Args:
         reader: Who reads.
+        readings: Where what was read is kept.
         most_characters: How long the text may become.
     """
 
-    def __init__(self, reader: Reader, most_characters: int) -> None:
+    def __init__(self, reader: Reader, readings: Readings, most_characters: int) -> None:
         self._reader = reader
+        self._readings = readings
         self._most_characters = most_characters
         self._text = ""
         self._view = View()
-        self._last: _Answered | None = None
+        self._sent: _Sent | None = None
 
     async def answer(self, message: LiveMessage) -> bytes:
         """Change the text as a message says, read what is new of it, and write the answer's JSON.
@@ -120,13 +92,18 @@ class Session:
             UnreadableTextsError: The model cannot read what the text would be, or it would be too long.
             ServiceError: The engine did not answer; see `Inference.judge`.
         """
-        text, view = self._edited(message), self._view.changed_by(message)
+        text = self._edited(message)
         try:
-            answered = await self._read(text, view)
+            answered = await self._read(text, message)
         except StaleModelError:
-            answered = await self._read(text, view)
-        self._text, self._view, self._last = text, view, answered
+            answered = await self._read(text, message)
+        self._text, self._view, self._sent = text, answered.view, answered.sent
+        self._readings.keep(self, answered.reading)
         return answered.document
+
+    def end(self) -> None:
+        """Keep nothing more of it."""
+        self._readings.drop(self)
 
     def _edited(self, message: LiveMessage) -> str:
         here = len(self._text)
@@ -138,29 +115,38 @@ class Session:
             raise UnreadableTextsError([TextFault("text", CharacterLimitError(self._most_characters, len(text)))])
         return text
 
-    async def _read(self, text: str, view: View) -> _Answered:
+    async def _read(self, text: str, message: LiveMessage) -> _Answered:
         model = self._reader.model
+        view, dropped = self._view_of(model, message)
         encoded = _encode(model, text)
-        before = Reading.beginning(model)
-        if self._last is not None and self._last.reading.model.version == model.version:
-            before = self._last.reading
+        before = self._readings.of(self, model)
         same = _in_common(before.text.token_ids, encoded.token_ids)
         rest = encoded.token_ids[same:]
         answer = await self._reader.read_on(model, rest, before.states(same)) if rest else None
         # For hundreds of steps this takes milliseconds, which are not the event loop's.
-        return await asyncio.to_thread(lambda: self._write(before, before.read_on(encoded, same, answer), view))
+        return await asyncio.to_thread(lambda: self._write(before.read_on(encoded, same, answer), view, dropped))
 
-    def _write(self, before: Reading, reading: Reading, view: View) -> _Answered:
-        model = reading.model
+    def _view_of(self, model: ServedModel, message: LiveMessage) -> tuple[View, str | None]:
+        """Return what is to be shown, and why it is not what it was, if another model has come that has not that."""
+        kept, dropped = self._view, None
+        try:
+            kept.check(model.config.model)
+        except InvalidFieldError as error:
+            kept, dropped = View(), f"{error.field} {error}"
+        view = kept.changed_by(message)
+        view.check(model.config.model)
+        return view, dropped
+
+    def _write(self, reading: Reading, view: View, dropped: str | None) -> _Answered:
+        model, text = reading.model, reading.text
         name = ModelName(name=model.config.name, version=model.version, precision="float32")
-        if not reading.text.token_ids:
-            return _Answered(to_json(empty_document(name, view)), reading, None)
-        answer = LiveAnswer(reading.trace(), name, view)
-        layout = answer.layout
-        fits = layout is None or (self._last is not None and layout == self._last.layout)
-        # Other characters can fold into the same token, so that it is not as it was sent although it was not read anew.
-        start = _in_common(_steps(before.text), _steps(reading.text)) if fits else 0
-        return _Answered(to_json(answer.document(start), view.precision), reading, layout)
+        answer = LiveAnswer(reading.trace(), name, view) if text.token_ids else None
+        layout = None if answer is None else answer.layout
+        start = 0 if self._sent is None else self._sent.holds(model.version, text, layout)
+        document = empty_document(name, view) if answer is None else answer.document(start)
+        if dropped is not None:
+            document["view_dropped"] = dropped
+        return _Answered(to_json(document, view.precision), view, _Sent(model.version, text, layout), reading)
 
 
 def _encode(model: ServedModel, text: str) -> EncodedText:
@@ -168,13 +154,9 @@ def _encode(model: ServedModel, text: str) -> EncodedText:
     try:
         return model.encoder.encode(text).padded(model.config.model.pad_to)
     except EmptyTextError:
-        return _nothing_of(text)
+        return NOTHING
     except TextError as error:
         raise UnreadableTextsError([TextFault("text", error)]) from None
-
-
-def _nothing_of(text: str) -> EncodedText:
-    return EncodedText(text, token_ids=(), offsets=(), characters=0, unknown=0, truncated=False)
 
 
 def _steps(text: EncodedText) -> Iterable[tuple[int, int | None]]:

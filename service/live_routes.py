@@ -2,15 +2,17 @@
 
 A message is a `LiveMessage`, and one answer comes for each, in their order: what `/gates` would say of the whole text,
 but of its steps only those from `start` on, which replace all that was said of them before. What can be tried again is
-answered with `{"problem": ...}` and leaves everything as it was. Anything else closes the session; see `Close`.
+answered with `{"problem": ...}` and leaves everything as it was. Anything else closes the session; see `CloseCode`.
 
-Messages are answered one at a time, and the next one is not read before: a slow reader holds up nobody else.
+Messages are answered one at a time, and the next one is not read before: a slow reader holds up nobody else. One that
+does not read at all is cut off by `LiveProtocol`.
 """
 
 import asyncio
 import contextlib
 import time
-from enum import IntEnum
+from collections import Counter
+from collections.abc import Iterator
 
 import orjson
 from fastapi import APIRouter, WebSocket
@@ -20,9 +22,11 @@ from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from charlstm.errors import CharLSTMError
+from service.close_codes import CloseCode
 from service.errors import ServiceError
 from service.inference import Inference
 from service.live import Session
+from service.live_reading import Readings
 from service.live_schemas import LiveMessage
 from service.metrics import Metrics
 from service.problems import kind_of, problem_of, retry_after, root_path_of
@@ -33,19 +37,10 @@ _BURST_SECONDS = 10.0  # for so long we may be busy while somebody types on, and
 _LONGEST_REASON = 123  # bytes, in the protocol
 
 
-class Close(IntEnum):
-    """Why the service closes a session. 4401 is in `security`; 1009, 1011 and 1012 are the protocol's own."""
-
-    BAD_MESSAGE = 4400
-    IDLE = 4408
-    TOO_MANY_MESSAGES = 4429
-    TOO_MANY_SESSIONS = 4503
-
-
 class Closing(Exception):  # noqa: N818  the end of a session is no error
     """The service ends a session, and says why."""
 
-    def __init__(self, code: Close, reason: str) -> None:
+    def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
@@ -67,48 +62,71 @@ class LiveSessions:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._open = 0
+        self._readings = Readings(settings.live_memory_bytes)
+        self._open: Counter[str | None] = Counter()  # sessions, by the address of the client
 
     async def serve(self, websocket: WebSocket) -> None:
         """Hold one session from its opening to its close."""
         with contextlib.suppress(WebSocketDisconnect):
             await websocket.accept(spoken(websocket.scope))
-            conversation = _Conversation(websocket, self._settings)
+            conversation = _Conversation(websocket, self._settings, self._readings)
             try:
-                await self._converse(conversation)
+                with self._seat(websocket):
+                    await conversation.hold()
             except Closing as closing:
                 await conversation.close(closing)
 
-    async def _converse(self, conversation: "_Conversation") -> None:
-        limit = self._settings.max_live_sessions
-        if self._open >= limit:
-            raise Closing(Close.TOO_MANY_SESSIONS, f"all {limit} live sessions are taken; try again later")
-        self._open += 1
+    @contextlib.contextmanager
+    def _seat(self, websocket: WebSocket) -> Iterator[None]:
+        """Count the session as one more, meanwhile.
+
+        Raises:
+            Closing: It would be one too many.
+        """
+        client = websocket.client.host if websocket.client else None
+        most, most_each = self._settings.max_live_sessions, self._settings.max_live_sessions_per_client
+        if self._open.total() >= most:
+            raise Closing(CloseCode.TOO_MANY_SESSIONS, f"all {most} live sessions are taken; try again later")
+        if self._open[client] >= most_each:
+            raise Closing(CloseCode.TOO_MANY_SESSIONS, f"all {most_each} live sessions of your address are taken")
+        self._open[client] += 1
         try:
-            while True:
-                await conversation.answer_next()
+            yield
         finally:
-            self._open -= 1
+            self._open[client] -= 1
+            self._open += Counter()  # leaves out who has none any more
 
 
 class _Conversation:
     """What is said over one WebSocket."""
 
-    def __init__(self, websocket: WebSocket, settings: Settings) -> None:
+    def __init__(self, websocket: WebSocket, settings: Settings, readings: Readings) -> None:
         inference: Inference = websocket.app.state.inference
         self._websocket = websocket
         self._metrics: Metrics = websocket.app.state.metrics
-        self._session = Session(inference, settings.live_characters)
+        self._session = Session(inference, readings, settings.live_characters)
         self._pace = Pace(settings.live_messages_per_second)
         self._idle_seconds = settings.live_idle_seconds
 
-    async def answer_next(self) -> None:
-        """Wait for a message and answer it.
+    async def hold(self) -> None:
+        """Answer messages until there is a reason to close, and close.
 
         Raises:
-            Closing: There came none for too long, or one too many, or one that cannot be understood.
             WebSocketDisconnect: The client is gone.
         """
+        try:
+            while True:
+                await self._answer_next()
+        except Closing as closing:
+            await self.close(closing)
+        finally:
+            self._session.end()
+
+    async def close(self, closing: Closing) -> None:
+        """Say that it is over, and why."""
+        await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
+
+    async def _answer_next(self) -> None:
         message = _read(await self._receive())
         started, problem = time.perf_counter(), None
         try:
@@ -119,31 +137,24 @@ class _Conversation:
         self._metrics.live_answer(time.perf_counter() - started, problem)
         await self._send({"type": "websocket.send", "text": document.decode()})
 
-    async def close(self, closing: Closing) -> None:
-        """Say that it is over, and why."""
-        await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
-
     async def _receive(self) -> Message:
         try:
             async with asyncio.timeout(self._idle_seconds):
                 received = await self._websocket.receive()
         except TimeoutError:
-            raise Closing(Close.IDLE, f"nothing was said for {self._idle_seconds:g} seconds") from None
+            raise Closing(CloseCode.IDLE, f"nothing was said for {self._idle_seconds:g} seconds") from None
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received["code"])
         if not self._pace.keeps():
             limit = f"{self._pace.per_second:g} messages a second"
-            raise Closing(Close.TOO_MANY_MESSAGES, f"must be at most {limit}, over {_BURST_SECONDS:g} seconds")
+            raise Closing(CloseCode.TOO_MANY_MESSAGES, f"must be at most {limit}, over {_BURST_SECONDS:g} seconds")
         return received
 
     async def _send(self, message: Message) -> None:
         try:
-            async with asyncio.timeout(self._idle_seconds):
-                await self._websocket.send(message)
-        except TimeoutError:  # nobody takes it; a close would not be taken either
-            raise WebSocketDisconnect(1006) from None
+            await self._websocket.send(message)
         except RuntimeError:  # uvicorn's word for a connection that it has closed itself meanwhile
-            raise WebSocketDisconnect(1006) from None
+            raise WebSocketDisconnect(CloseCode.LOST) from None
 
 
 class Pace:
@@ -178,15 +189,15 @@ def most_message_bytes(settings: Settings) -> int:
 def _read(received: Message) -> LiveMessage:
     text = received.get("text")
     if text is None:
-        raise Closing(Close.BAD_MESSAGE, "must be text, found a binary message")
+        raise Closing(CloseCode.BAD_MESSAGE, "must be text, found a binary message")
     try:
         return LiveMessage.model_validate(orjson.loads(text))
     except orjson.JSONDecodeError as error:
         reason = f"must be valid JSON, found a fault at character {error.pos} ({error.msg})"
-        raise Closing(Close.BAD_MESSAGE, reason) from None
+        raise Closing(CloseCode.BAD_MESSAGE, reason) from None
     except ValidationError as error:
         faults = [{**fault, "loc": ("message", *fault["loc"])} for fault in error.errors()]
-        raise Closing(Close.BAD_MESSAGE, problem_of(RequestValidationError(faults)).detail) from None
+        raise Closing(CloseCode.BAD_MESSAGE, problem_of(RequestValidationError(faults)).detail) from None
 
 
 def _problem_document(error: Exception, root_path: str) -> bytes:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from charlstm.config import ModelConfig
 from service.schemas import RequestRecord
 from service.selection import Decimals, Layers, Selection, Signals, Units
 
@@ -26,6 +27,14 @@ class View(RequestRecord):
         """Return it with whatever a message says about it."""
         said = View.model_fields.keys() & message.model_fields_set
         return self.model_copy(update={name: getattr(message, name) for name in said})
+
+    def check(self, model: ModelConfig) -> None:
+        """Look whether answers of a model can show it, of any text, and even if for now they show nothing.
+
+        Raises:
+            InvalidFieldError: The model has no such layer or unit.
+        """
+        Selection.model_construct(layers=self.layers, units=self.units).check(model)
 
     @property
     def selection(self) -> Selection | None:

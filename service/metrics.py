@@ -18,15 +18,16 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from service.close_codes import CloseCode
 from service.errors import NotReadyError
 from service.exchange import Exchange
 from service.inference import Inference
-from service.session_watch import REFUSED, Session
+from service.session_watch import REFUSED, ClosedWebSocket
 
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_CODES = frozenset({REFUSED, 1000, 1001, 1005, 1006, 1007, 1009, 1011, 1012, 4400, 4401, 4408, 4429, 4503})
+_CODES = frozenset({REFUSED, *CloseCode})
 _STAGES = ("queue", "inference", "serialization")
 
 
@@ -103,11 +104,11 @@ class Metrics:
         """Count a WebSocket that is open."""
         self._sessions.inc()
 
-    def session_closed(self, session: Session) -> None:
+    def session_closed(self, closed: ClosedWebSocket) -> None:
         """Count it as closed."""
-        if session.code != REFUSED:
+        if closed.code != REFUSED:
             self._sessions.dec()
-        self._closes.labels(_code_label(session.code)).inc()
+        self._closes.labels(_code_label(closed.code)).inc()
 
     def live_answer(self, seconds: float, problem: str | None) -> None:
         """Count an answer in a live session, and the kind of problem that it is, if it is one."""

@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 
 from service.connection import ServedModel
 from service.errors import InferenceRequestError, NotReadyError, UnknownModelError
-from service.inference import Judged, Passage, TracedText
 from service.open_inference_outputs import DEFAULT_OUTPUTS, available_outputs, need_trace, output_tensors
 from service.open_inference_schemas import (
     INFERENCE_REQUEST,
@@ -29,6 +28,8 @@ from service.open_inference_schemas import (
     ServerReady,
     TensorMetadata,
 )
+from service.passages import Passage
+from service.results import Judged, TracedText
 from service.routes import Model, server_timing
 from service.settings import Settings
 from service.tensors import (

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from charlstm.config import ModelConfig
-from charlstm.trace import SIGNALS, Prediction
+from charlstm.trace import SIGNALS, GateTrace, Prediction
 from service.errors import InferenceRequestError
-from service.inference import Judged, TracedText
 from service.open_inference_schemas import TensorMetadata
+from service.results import Judged, TracedText
 from service.tensors import RequestedOutput, Tensor
 
 DEFAULT_OUTPUTS: Final = ("probability_negative", "label")  # what comes if nothing is asked for; of any number of texts
@@ -65,7 +65,8 @@ def output_tensors(answer: Judged | TracedText, shape: tuple[int, ...]) -> dict[
     """
     if isinstance(answer, Judged):
         return _by_name(_of_predictions(answer.predictions, shape))
-    return _by_name([*_of_predictions([answer.trace.prediction], shape), *_of_trace(answer)])
+    trace = answer.trace()
+    return _by_name([*_of_predictions([trace.prediction], shape), *_of_trace(trace)])
 
 
 def _of_predictions(predictions: list[Prediction], shape: tuple[int, ...]) -> list[Tensor]:
@@ -76,8 +77,7 @@ def _of_predictions(predictions: list[Prediction], shape: tuple[int, ...]) -> li
     ]
 
 
-def _of_trace(answer: TracedText) -> list[Tensor]:
-    trace = answer.trace
+def _of_trace(trace: GateTrace) -> list[Tensor]:
     steps = (len(trace.token_ids),)
     offsets = [PADDING_OFFSET if offset is None else offset for offset in trace.offsets]
     layers = [

@@ -17,7 +17,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from charlstm.views import plotly_file
+from charlstm.plotly_assets import plotly_file
 from service.accept import accepts_gzip
 
 router = APIRouter(include_in_schema=False)
@@ -37,6 +37,7 @@ _NAMES: Final = (
     "page.css",
     "icon.svg",
     "article-trace.json",
+    "alignment.js",
     "api.js",
     "charts.js",
     "compare.js",

@@ -22,6 +22,7 @@ from service.errors import (
     DeadlineError,
     EngineFailedError,
     EngineLostError,
+    ForeignOriginError,
     InferenceRequestError,
     InvalidFieldError,
     MediaTypeError,
@@ -115,6 +116,12 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
         401,
         "Unauthorized",
         "The request needs a key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`; it had none that is known.",
+    ),
+    ForeignOriginError: Kind(
+        "foreign-origin",
+        403,
+        "Foreign origin",
+        "A web page of another origin than the service's opens a WebSocket, and `allowed_origins` does not name it.",
     ),
     ReloadRefusedError: Kind(
         "reload-refused", 409, "Reload refused", "The artifacts are not sound now; the model of before serves on."
@@ -247,12 +254,13 @@ def _field_errors(error: Exception) -> list[FieldError]:
     match error:
         case UnreadableTextsError():
             return [_of_text(fault.field, fault.reason) for fault in error.faults[:_MOST_ERRORS]]
-        case TooManyTextsError() | InvalidFieldError() | UnknownUnitError():
+        case TooManyTextsError() | TooManyWordsError() | InvalidFieldError() | UnknownUnitError():
             return [FieldError(field=error.field, message=str(error), limit=error.limit, found=error.found)]
         case BodyTooLargeError():
             return [_of_body_size(error)]
         case (
             MediaTypeError()
+            | ForeignOriginError()
             | ContentEncodingError()
             | InferenceRequestError()
             | NotAcceptableError()

@@ -11,9 +11,10 @@ from starlette.responses import PlainTextResponse
 
 from service import answers
 from service.errors import MediaTypeError, NotReadyError
-from service.inference import Inference, Judged, TracedText
+from service.inference import Inference
 from service.metrics import Metrics
 from service.problems import KINDS_BY_NAME, root_path_of, type_of
+from service.results import Judged, TracedText
 from service.schemas import (
     BatchRequest,
     BatchResponse,
@@ -63,7 +64,7 @@ operations = APIRouter(tags=["operations"], responses=problem_answers(500))
 async def predict(asked: PredictRequest, model: Model) -> Response:
     """Say whether a text is negative or positive, and how probable that is."""
     judged = await model.judge({"text": asked.text}, truncate=asked.truncate)
-    return _answer(judged, answers.predict_response(judged))
+    return timed_answer(judged, answers.predict_response(judged))
 
 
 @sentiment.post(
@@ -73,10 +74,11 @@ async def predict_batch(asked: BatchRequest, model: Model) -> Response:
     """Judge each text as `/predict` does, and answer in the order of the request."""
     texts = {f"texts[{index}]": text for index, text in enumerate(asked.texts)}
     judged = await model.judge(texts, truncate=asked.truncate)
-    return _answer(judged, answers.batch_response(judged))
+    return timed_answer(judged, answers.batch_response(judged))
 
 
-def _answer(judged: Judged, answer: BaseModel) -> Response:
+def timed_answer(judged: Judged, answer: BaseModel) -> Response:
+    """Write an answer as JSON, and say where its time went."""
     started = time.perf_counter()
     # pydantic writes it at once; handing FastAPI the record would have it checked and copied first
     document = answer.__pydantic_serializer__.to_json(answer)

@@ -66,7 +66,10 @@ class ModelName(AnswerRecord):
         description="Twelve hexadecimal digits that change whenever any part of the model does.",
         examples=["0f3a9c41d2e7"],
     )
-    precision: Precision = Field(description="Arithmetic of this answer; a trace is always float32.")
+    precision: Precision = Field(
+        description="The arithmetic that this answer was computed in, always float32 for a trace. The `precision` of a "
+        "request is another matter: the decimal digits that its answer is rounded to."
+    )
 
 
 class Probabilities(AnswerRecord):
@@ -112,9 +115,13 @@ class Limits(AnswerRecord):
     max_waiting_characters: int = Field(description="Characters of all requests that may wait; likewise.")
     deadline_seconds: float = Field(description="How long a request may take; over it the answer is 504.")
     live_sessions: int = Field(description="Live sessions that a process of the service takes; above, it closes them.")
+    live_sessions_per_client: int = Field(description="How many of them may come from one address.")
     live_characters: int = Field(description="Characters in the text of a live session.")
     live_messages_per_second: float = Field(description="Messages in a live session, on average over 10 seconds.")
     live_idle_seconds: float = Field(description="How long a live session may say nothing before it is closed.")
+    live_stall_seconds: float = Field(
+        description="How long its client may leave untaken what is sent, before it is cut."
+    )
 
 
 class Info(AnswerRecord):

@@ -1,9 +1,12 @@
-"""Who may ask: keys, and the middleware that wants to see one before anything of a request is read.
+"""Who may ask: keys, and whose pages; the middlewares that look before anything of a request is read.
 
 Everything needs a key but what is listed here, so a new route is never open by accident.
 
 A browser sets no headers when it opens a WebSocket, so a key may come as one of the subprotocols there:
 `bearer.<key in base64url without padding>`, beside the one that is really spoken.
+
+It does open one for any page whatever, and says in `Origin` for whose. Without keys that is all there is to tell the
+pages of the service from those of anybody else that its users may come upon.
 """
 
 import hmac
@@ -15,7 +18,9 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import StartupError, UnauthorizedError
+from service.close_codes import CloseCode
+from service.errors import ForeignOriginError, StartupError, UnauthorizedError
+from service.origins import Origin, Origins
 from service.problems import error_response, root_path_of
 from service.settings import Settings, parse_keys
 
@@ -26,8 +31,6 @@ _ADMIN: Final = "/admin/"
 _KEY_PROTOCOL: Final = "bearer."
 SUBPROTOCOL: Final = "charlstm.v1"
 """What is spoken over the service's WebSockets."""
-UNAUTHORIZED: Final = 4401
-"""What a WebSocket is closed with whose client shows no key that fits."""
 
 
 class Keys:
@@ -117,6 +120,47 @@ class KeyCheck:
             await _refuse_websocket(scope, receive, send)
 
 
+class OriginCheck:
+    """ASGI middleware that answers 403 to WebSockets of pages that are neither the service's own nor allowed.
+
+    Programs that are no browsers say no origin, and pass.
+
+    Args:
+        app: What answers.
+        allowed: Whose pages may beside its own.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Origins) -> None:
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the WebSocket, or pass it on."""
+        foreign = self._foreign(scope) if scope["type"] == "websocket" else None
+        if foreign is None:
+            await self._app(scope, receive, send)
+        else:
+            await error_response(ForeignOriginError(foreign), scope)(scope, receive, send)
+
+    def _foreign(self, scope: Scope) -> str | None:
+        """Return the origin if it may not, or None."""
+        # A proxy may call the service by another name. Nobody's page can set the header that tells the first one.
+        hosts = [host.strip() for name in (b"host", b"x-forwarded-host") for host in _header(scope, name).split(",")]
+        said = _header(scope, b"origin")
+        if not said or self._allowed.has_all:
+            return None
+        try:
+            origin = Origin.parse(said)
+        except ValueError:
+            return said
+        return None if origin in self._allowed or any(map(origin.is_at, hosts)) else said
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    """Return the values of a header with commas between."""
+    return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == wanted)
+
+
 def spoken(scope: Scope) -> str | None:
     """Choose among the subprotocols that a WebSocket's client offers; never one that shows a key."""
     return SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
@@ -126,7 +170,7 @@ async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     """Open it only to close it: browsers do not tell a page why a WebSocket did not open."""
     await receive()
     await send({"type": "websocket.accept", "subprotocol": spoken(scope), "headers": []})
-    await send({"type": "websocket.close", "code": UNAUTHORIZED, "reason": "a key is needed"})
+    await send({"type": "websocket.close", "code": CloseCode.UNAUTHORIZED, "reason": "a key is needed"})
 
 
 def _digest(key: bytes) -> bytes:

@@ -13,16 +13,19 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidatorFunctionWrapHa
 from pydantic_core import PydanticCustomError
 
 from charlstm.clamp import SignalName
+from charlstm.config import ModelConfig
 from charlstm.summary import Ranking, rank_units
 from charlstm.trace import SIGNALS, GateTrace
 from service.errors import InvalidFieldError
-from service.limits import check_below, check_span
+from service.existence import check_below, check_span
 from service.schemas import RequestRecord
 
 Numbers = NDArray[np.intp]
 _Item = TypeVar("_Item", int, str)
 
 _MOST_DECIMALS = 9  # more has no number of 32 bits
+_LAYERS = "layers of this model"
+_UNITS = "units of a layer"
 
 
 def _once(items: list[_Item]) -> list[_Item]:
@@ -86,7 +89,8 @@ Decimals = Annotated[
     Field(
         ge=0,
         le=_MOST_DECIMALS,
-        description="Decimal digits of the JSON numbers in `layers`; null is as computed.",
+        description="To how many decimal digits JSON rounds the numbers in `layers` and `contributions`; null is as "
+        "computed. Nothing is computed otherwise: the arithmetic is what the answer's `model.precision` says.",
         examples=[4],
     ),
 ]
@@ -128,9 +132,21 @@ class Selection(RequestRecord):
         Raises:
             InvalidFieldError: There is no such layer, unit or step.
         """
-        layers = _numbers("layers", self.layers, len(trace.layers), "layers of this model")
+        layers = _numbers("layers", self.layers, len(trace.layers), _LAYERS)
         steps = _numbers("steps", self.steps, len(trace.token_ids), "steps of this text")
         return Chosen(steps, tuple(ChosenUnits(layer, _units(self.units, trace, layer)) for layer in layers.tolist()))
+
+    def check(self, model: ModelConfig) -> None:
+        """Look whether traces of a model have what is asked for, whatever the text; steps are the text's.
+
+        Raises:
+            InvalidFieldError: There is no such layer or unit.
+        """
+        for layer in _numbers("layers", self.layers, model.num_layers, _LAYERS).tolist():
+            if isinstance(self.units, Foremost):
+                _check_foremost(self.units, model.hidden_size, layer, model.num_layers - 1)
+            else:
+                _numbers("units", self.units, model.hidden_size, _UNITS)
 
 
 class ChosenUnits(NamedTuple):
@@ -151,15 +167,18 @@ class Chosen:
 def _units(asked: list[int] | Range | Foremost | None, trace: GateTrace, layer: int) -> Numbers:
     count = trace.layers[layer].hidden_state.shape[1]
     if not isinstance(asked, Foremost):
-        return _numbers("units", asked, count, "units of a layer")
+        return _numbers("units", asked, count, _UNITS)
+    _check_foremost(asked, count, layer, len(trace.layers) - 1)
+    return rank_units(trace, layer, asked.by)[: asked.top]
+
+
+def _check_foremost(asked: Foremost, count: int, layer: int, top: int) -> None:
     if not 1 <= asked.top <= count:
         reason = f"must be 1 to {count}, the units of a layer, found {asked.top}"
         raise InvalidFieldError("units.top", reason, count, asked.top)
-    top = len(trace.layers) - 1
     if asked.by == "share" and layer != top:
         reason = f"can be share in the top layer only, so layers must be [{top}], found layer {layer}"
         raise InvalidFieldError("units.by", reason, top, layer)
-    return rank_units(trace, layer, asked.by)[: asked.top]
 
 
 def _numbers(field: str, asked: list[int] | Range | None, count: int, counted: str) -> Numbers:

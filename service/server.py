@@ -15,6 +15,7 @@ from service import logs, telemetry
 from service.app import create_app
 from service.errors import ServiceError, StartupError
 from service.inference import Inference
+from service.live_protocol import live_protocol
 from service.live_routes import most_message_bytes
 from service.problems import kind_of
 from service.security import Guard
@@ -71,7 +72,7 @@ def serve(settings: Settings, listener: socket.socket, commands: int | None = No
         log_config=None,
         log_level="info" if settings.log_level == "debug" else settings.log_level,  # frames and keys would be in it
         access_log=False,  # the application has its own
-        ws="websockets-sansio",
+        ws=live_protocol(settings.live_stall_seconds),
         ws_max_size=most_message_bytes(settings),
         ws_per_message_deflate=False,  # it would take longer than what it saves, and on the event loop
         root_path=settings.root_path,

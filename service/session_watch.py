@@ -10,13 +10,13 @@ from typing import Final, NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.close_codes import CloseCode
+
 REFUSED: Final = 403  # the HTTP status that a client sees of a WebSocket closed before it opened
-_GONE: Final = 1006  # what a client is said to have closed with that did not say so
-_FAULT: Final = 1011
 
 
-class Session(NamedTuple):
-    """A WebSocket that was closed.
+class ClosedWebSocket(NamedTuple):
+    """What there is to say of a WebSocket once it is closed.
 
     Attributes:
         path: As it was sent, percent-encoded and without its query.
@@ -41,7 +41,7 @@ class SessionObserver(Protocol):
     def session_opened(self) -> None:
         """Take note that one was opened."""
 
-    def session_closed(self, session: Session) -> None:
+    def session_closed(self, closed: ClosedWebSocket) -> None:
         """Take note that one was closed, or refused."""
 
 
@@ -68,12 +68,14 @@ class SessionWatch:
         except Exception:
             if line.open and line.code is None:
                 with contextlib.suppress(Exception):  # if that fails too, the first fault is the one to tell
-                    await line.send({"type": "websocket.close", "code": _FAULT, "reason": "the service failed"})
+                    await line.send(
+                        {"type": "websocket.close", "code": CloseCode.FAULT, "reason": "the service failed"}
+                    )
             raise  # the server logs it
         finally:
-            session = line.session(scope)
+            closed = line.closed(scope)
             for observer in self._observers:
-                observer.session_closed(session)
+                observer.session_closed(closed)
 
 
 class _Line:
@@ -111,13 +113,13 @@ class _Line:
             self._close(message["code"])
         await self._send(message)
 
-    def session(self, scope: Scope) -> Session:
+    def closed(self, scope: Scope) -> ClosedWebSocket:
         """Sum up, when all is over."""
         client = scope.get("client")
-        return Session(
+        return ClosedWebSocket(
             path=scope["raw_path"].decode("ascii", "backslashreplace"),
             route=getattr(scope.get("route"), "path", None) or "other",
-            code=(self.code or _GONE) if self.open else REFUSED,
+            code=(self.code or CloseCode.LOST) if self.open else REFUSED,
             seconds=time.perf_counter() - self._started,
             messages=self._messages,
             client=client[0] if client else None,

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from charlstm.config import Precision
+from service.origins import Origins
 
 ENV_PREFIX: Final = "CHARLSTM_"
 
@@ -57,11 +58,18 @@ class Settings(BaseSettings):
         description="Live sessions (WebSockets) that a process of the service has open at a time; above, it closes "
         "with 4503.",
     )
-    live_characters: int = Field(
-        default=1000,
+    max_live_sessions_per_client: int = Field(
+        default=8,
         ge=1,
-        description="Most characters in the text of a live session. For each, the session keeps six numbers of four "
-        "bytes for each unit of the model.",
+        description="How many of them may come from one address; above, likewise. Behind a proxy, FORWARDED_ALLOW_IPS "
+        "has to name the proxy, or all come from its address.",
+    )
+    live_characters: int = Field(default=1000, ge=1, description="Most characters in the text of a live session.")
+    live_memory_bytes: int = Field(
+        default=128 * 1024 * 1024,
+        ge=0,
+        description="What live sessions may keep of the memory of what they read, together in a process: six numbers "
+        "of four bytes for each character and unit. Where there is no room, a text is read again with each message.",
     )
     live_messages_per_second: float = Field(
         default=50.0,
@@ -69,9 +77,18 @@ class Settings(BaseSettings):
         description="Messages that a live session takes, on average over 10 seconds; above, it closes with 4429.",
     )
     live_idle_seconds: float = Field(
-        default=300.0,
+        default=300.0, gt=0, description="How long a live session may say nothing before it closes with 4408."
+    )
+    live_stall_seconds: float = Field(
+        default=20.0,
         gt=0,
-        description="How long a live session may say nothing, or not take its answers, before it closes with 4408.",
+        description="How long the client of a live session may take to take in what is sent; then the connection is "
+        "cut, without a code.",
+    )
+    allowed_origins: str = Field(
+        default="",
+        description="Whose web pages may open live sessions beside the service's own: origins such as "
+        "https://example.com, with commas between; * is everybody's.",
     )
     drain_seconds: float = Field(
         default=0.0,
@@ -120,6 +137,12 @@ class Settings(BaseSettings):
         if keys is not None:
             parse_keys(keys.get_secret_value().split(","))
         return keys
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, words: str) -> str:
+        Origins(words)
+        return words
 
     def to_json(self) -> bytes:
         """Write every setting, secrets included: for the service's own processes alone."""

@@ -3,17 +3,18 @@
 import asyncio
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from charlstm.atlas import ATLAS, Atlas, UnitAtlas, load_atlas
+from charlstm.atlas import ATLAS, BINS, Atlas, AtlasSource, UnitAtlas, load_atlas
 from charlstm.errors import ArtifactError
 from service.answers import served_name
+from service.connection import ServedModel
 from service.errors import NoAtlasError, UnknownUnitError
-from service.limits import check_below
+from service.existence import check_below
 from service.routes import Model, problem_answers
-from service.units_schemas import AtlasSource, LayerUnits, UnitOverview, UnitResponse, UnitsResponse
+from service.units_schemas import LayerUnits, UnitOverview, UnitResponse, UnitsResponse
 
 _logger = logging.getLogger(__name__)
 
@@ -30,9 +31,8 @@ class AtlasFile:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._reading = asyncio.Lock()
-        self._state: tuple[str, int, int] | None = (
-            None  # of what was read: the model's version, the file's age and size
-        )
+        # Of what was read: the model's version, the file's age and size.
+        self._state: tuple[str, int, int] | None = None
         self._atlas: Atlas | None = None
 
     async def of(self, version: str) -> Atlas:
@@ -63,53 +63,73 @@ class AtlasFile:
             _logger.error("the atlas cannot be read: %s", error)  # noqa: TRY400  the message says it all
 
 
-async def _atlas(request: Request, model: Model) -> Atlas:
+class ModelAtlas(NamedTuple):
+    """A model, and the atlas of this very version of it: another may be served while the file is read."""
+
+    model: ServedModel
+    atlas: Atlas
+
+
+async def _model_atlas(request: Request, model: Model) -> ModelAtlas:
     file: AtlasFile = request.app.state.atlas
-    return await file.of(model.model.version)
+    served = model.model
+    return ModelAtlas(served, await file.of(served.version))
 
 
-_Atlas = Annotated[Atlas, Depends(_atlas)]
+_Atlas = Annotated[ModelAtlas, Depends(_model_atlas)]
 
 router = APIRouter(prefix="/units", tags=["memory"], responses=problem_answers(404, 500, 503))
 
 
 @router.get("", operation_id="units", summary="Every hidden unit of the model")
-async def units(model: Model, atlas: _Atlas) -> UnitsResponse:
+async def units(found: _Atlas) -> UnitsResponse:
     """List the units with what each of them tells, over many texts. Worked out by `python -m training atlas`."""
+    model, atlas = found
     layers = [LayerUnits(layer=layer.layer, units=[_overview(unit) for unit in layer.units]) for layer in atlas.layers]
-    return UnitsResponse(model=served_name(model.model), source=_source(atlas), layers=layers)
+    return UnitsResponse(model=served_name(model), source=_source(atlas), layers=layers)
 
 
 @router.get("/{unit}", operation_id="unit", summary="One hidden unit", responses=problem_answers(422))
 async def unit_of(
     unit: int,
-    model: Model,
-    atlas: _Atlas,
+    found: _Atlas,
     layer: Annotated[int, Query(description="Its layer, counted from 0 at the bottom.")] = 0,
 ) -> UnitResponse:
     """Say what moves a unit: the characters that raise and lower its long-term memory, its gates, and what it tells."""
+    model, atlas = found
+    record = _find(atlas, layer, unit)
+    return UnitResponse(
+        **dict(record),
+        model=served_name(model),
+        source=_source(atlas),
+        layer=layer,
+        bin_edges=[round(2 * edge / BINS - 1, 9) for edge in range(BINS + 1)],
+        top_characters=_top_characters(record),
+    )
+
+
+def _find(atlas: Atlas, layer: int, unit: int) -> UnitAtlas:
     check_below("layer", layer, len(atlas.layers), "layers of this model")
     found = atlas.layers[layer].units
     if not 0 <= unit < len(found):
         raise UnknownUnitError(len(found), unit)
-    record = found[unit]
-    return UnitResponse.model_validate(
-        record.model_dump()
-        | _overview(record).model_dump()
-        | {"model": served_name(model.model), "source": _source(atlas), "layer": layer}
-    )
+    return found[unit]
 
 
 def _overview(unit: UnitAtlas) -> UnitOverview:
-    effects = sorted((*unit.raised_by, *unit.lowered_by), key=lambda effect: -abs(effect.change))
-    tokens = [effect.token for effect in effects[:_TOP_CHARACTERS]]
     return UnitOverview(
         unit=unit.unit,
-        share_spread=unit.share_spread,
         separation=unit.separation,
-        top_characters=("" if all(len(token) == 1 for token in tokens) else " ").join(tokens),
+        share_spread=unit.share_spread,
+        top_characters=_top_characters(unit),
     )
 
 
+def _top_characters(unit: UnitAtlas) -> str:
+    effects = sorted((*unit.raised_by, *unit.lowered_by), key=lambda effect: -abs(effect.change))
+    tokens = [effect.token for effect in effects[:_TOP_CHARACTERS]]
+    return ("" if all(len(token) == 1 for token in tokens) else " ").join(tokens)
+
+
 def _source(atlas: Atlas) -> AtlasSource:
-    return AtlasSource.model_validate(atlas.model_dump(include=set(AtlasSource.model_fields)))
+    return AtlasSource(**{name: getattr(atlas, name) for name in AtlasSource.model_fields})

@@ -124,10 +124,10 @@ class Socket:
         runner: Of the event loop.
         subprotocols: That the client offers.
         headers: Of the handshake.
+        client: The address that it comes from.
 
     Attributes:
         subprotocol: The one that the service chose.
-        taking: Whether the client takes what is sent; cleared, the service's words get stuck.
         fault: What the server raises when something is sent, if anything.
     """
 
@@ -141,12 +141,11 @@ class Socket:
         *,
         subprotocols: Sequence[str] = (),
         headers: Sequence[tuple[bytes, bytes]] = (),
+        client: str = "127.0.0.1",
     ) -> None:
         self._runner = runner
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue()
-        self.taking = asyncio.Event()
-        self.taking.set()
         scope = {
             "type": "websocket",
             "path": "/gates/live",
@@ -155,7 +154,7 @@ class Socket:
             "query_string": b"",
             "headers": list(headers),
             "subprotocols": list(subprotocols),
-            "client": ("127.0.0.1", 1),
+            "client": (client, 1),
         }
         runner.run(self._begin(app, scope))
 
@@ -195,7 +194,6 @@ class Socket:
         self.subprotocol = accepted["subprotocol"]
 
     async def _send(self, message: Message) -> None:
-        await self.taking.wait()
         if self.fault is not None:
             raise self.fault
         self._outgoing.put_nowait(message)

@@ -8,8 +8,8 @@ from typing import Any
 
 from charlstm.trace import Prediction
 from service.app import create_app
-from service.inference import Judged
 from service.protocol import Reloaded, Statistics
+from service.results import Judged
 from service.settings import Settings
 from tests.service_fixtures import Client
 

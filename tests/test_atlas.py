@@ -12,9 +12,11 @@ from charlstm.atlas import (
     ATLAS,
     BINS,
     Atlas,
-    ByLabel,
     GateUse,
+    Histogram,
     LayerAtlas,
+    Means,
+    RowCounts,
     Snippet,
     TokenEffect,
     UnitAtlas,
@@ -26,7 +28,7 @@ from tests.tiny import tiny_artifacts, tiny_config, tiny_model
 
 ROOT = Path(__file__).parent.parent
 VERSION = "0123456789ab"
-ROWS = ByLabel[int](positive=3, negative=2)
+ROWS = RowCounts(positive=3, negative=2)
 
 
 def an_effect(token: str) -> TokenEffect:
@@ -37,8 +39,8 @@ def a_unit(unit: int, *, top: bool) -> UnitAtlas:
     gate = GateUse(mean=0.5, closed=0.25, open=0.125)
     return UnitAtlas(
         unit=unit,
-        histogram=ByLabel(positive=(3, *[0] * (BINS - 1)), negative=(*[0] * (BINS - 2), 1, 1)),
-        mean=ByLabel(positive=-0.97, negative=0.91),
+        histogram=Histogram(positive=(3, *[0] * (BINS - 1)), negative=(*[0] * (BINS - 2), 1, 1)),
+        mean=Means(positive=-0.97, negative=0.91),
         separation=1.0,
         raised_by=(an_effect("é"),),
         lowered_by=(an_effect('"'),),

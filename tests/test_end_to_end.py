@@ -74,8 +74,11 @@ def post(client: httpx.Client, path: str, document: dict[str, Any]) -> dict[str,
 def test_a_csv_becomes_a_served_answer_whose_every_gate_is_true(tmp_path: Path) -> None:
     """What was learnt from a CSV is served over HTTP, and the served trace equals the NumPy cell, gate by gate."""
     data, model = write_kaggle(tmp_path / "tweets.csv"), tmp_path / "model"
-    sizes = ("--epochs", 12, "--hidden-size", 16, "--embedding-dim", 8, "--min-count", 1, "--precision", "float32")
-    run("training", "fit", data, "--output", model, *sizes, "--learning-rate", 0.02, "--dropout", 0)
+    flags = (
+        "--preset default --epochs 12 --hidden-size 16 --embedding-dim 8 --min-count 1 --precision float32 "
+        "--learning-rate 0.02 --dropout 0"
+    )
+    run("training", "fit", data, "--output", model, *flags.split())
     scores = json.loads(run("training", "evaluate", model, data, "--json"))["scores"]
     config = load_artifacts(model).config
     assert math.isclose(scores["accuracy"], config.metrics["grouped"].accuracy)

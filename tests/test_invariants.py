@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlstm.attribution import share_by_word
 from charlstm.predictor import Predictor
 from charlstm.trace import SIGNALS
 from tests.tiny import texts, tiny_artifacts
@@ -90,21 +89,3 @@ def test_the_beginning_of_a_trace_is_the_trace_of_the_beginning(
     for layer, other in zip(whole.layers, beginning.layers, strict=True):
         for name in SIGNALS:
             np.testing.assert_allclose(getattr(layer, name)[:steps], getattr(other, name), atol=1e-5, err_msg=name)
-
-
-@each_kind
-@some_texts
-@given(text=texts())
-def test_the_shares_add_up_to_the_answer(predictors: dict[str, Predictor], kind: str, text: str) -> None:
-    """Of steps, of words and of units alike; the answer is that of `predict`, from a pass of its own."""
-    trace, prediction = predictors[kind].trace(text), predictors[kind].predict(text)
-    shares = trace.attribution
-    words, padding = share_by_word(text, trace.offsets, shares.steps)
-    sums = (
-        shares.bias + shares.initial + shares.steps.sum(),
-        shares.bias + shares.initial + sum(word.share for word in words) + padding,
-        shares.bias + shares.units.sum(),
-    )
-    for logit in sums:
-        assert logit == pytest.approx(shares.logit, abs=1e-5)
-        assert 1 / (1 + np.exp(-logit)) == pytest.approx(prediction.probability_negative, abs=1e-5)

@@ -301,8 +301,46 @@ def test_two_texts_are_compared(seen: Visit, service: Service) -> None:
     said = seen.text_of("#turned").replace("\u2212", "-")
     assert said.startswith(f"{spoken(answer['first'])} here, {spoken(answer['second'])} there")
     assert f"{answer['logit_difference']:+.2f} log-odds" in said
-    expect(seen.page.locator("#alignment .segment")).to_have_count(len(answer["segments"]))
     seen.wait_for_chart("#compare-chart")
+
+
+def test_texts_are_compared_by_word(seen: Visit, service: Service) -> None:
+    """No segment begins within a word, and the differences of all of them are that of the answers."""
+    first, second = "the last update ruined it", "the last update improved it all"
+    seen.write(first)
+    seen.page.fill("#second", second)
+    seen.page.press("#second", "Enter")
+    expect(seen.page.locator("#alignment .first")).to_have_text(["the last update ", "ruined", " it", "\u2013"])
+    expect(seen.page.locator("#alignment .second")).to_have_text(["the last update ", "improved", " it", " all"])
+    shown = seen.page.locator("#alignment .share").all_inner_texts()
+    answer = service.ask("/gates/compare", {"first": first, "second": second})
+    total = sum(float(share.replace("\u2212", "-")) for share in shown)
+    assert total == pytest.approx(answer["logit_difference"], abs=0.005 * len(shown))
+
+
+def test_nothing_is_compared_with_nothing(seen: Visit) -> None:
+    """What is missing is said beside the field that it is missing in, and forgotten once something is there."""
+    seen.write(TEXT)
+    seen.page.click("#compare-form button")
+    seen.wait_for_text("#compare-fault", "^Write another text here first.$")
+    expect(seen.page.locator("#second")).to_be_focused()
+    expect(seen.page.locator("#notice")).to_be_hidden()
+    seen.page.fill("#second", SECOND)
+    expect(seen.page.locator("#compare-fault")).to_be_empty()
+
+
+def test_what_cannot_be_compared_is_said_beside_it(seen: Visit) -> None:
+    """Another text that is too long is named as such, and an earlier comparison does not pass for its own."""
+    seen.write(TEXT)
+    seen.page.fill("#second", SECOND)
+    seen.page.click("#compare-form button")
+    expect(seen.page.locator("#comparison")).to_be_visible()
+    seen.page.fill("#second", "b" * 1001)
+    seen.page.click("#compare-form button")
+    seen.wait_for_text("#compare-fault", "^The other text has 1,001 characters, and at most 1,000 are read.+by 1.$")
+    expect(seen.page.locator("#comparison")).to_be_hidden()
+    expect(seen.page.locator("#notice")).to_be_hidden()
+    seen.faults.remove(next(fault for fault in seen.faults if "413" in fault))
 
 
 def test_a_trace_can_be_taken_along(seen: Visit, service: Service, tmp_path: Path) -> None:
@@ -325,6 +363,137 @@ def test_a_trace_can_be_taken_along(seen: Visit, service: Service, tmp_path: Pat
     report = files["html"].read_text(encoding="utf-8")
     assert report.lstrip().lower().startswith("<!doctype html>")
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=[\"']?(https?:)?//", report)
+
+
+def test_what_is_changed_is_taken_along(seen: Visit, service: Service, tmp_path: Path) -> None:
+    """Files and link are of the answer as it is changed, and say so."""
+    seen.write(TEXT)
+    seen.page.locator("#coloured .word").nth(1).click()
+    seen.page.fill("#unit", "7")
+    seen.page.click("#clamp-form button[type=submit]")
+    seen.wait_for_text("#changed", "→")
+    clamp = {"signal": "cell_state", "layer": 0, "units": [7], "steps": None, "value": 0}
+    wanted = service.ask("/gates", {"text": TEXT, "clamps": [clamp], "cut": [{"start": 2, "stop": 7}]})
+    seen.wait_for_text("#take-note", "cell state of unit 7 held at 0; without .love.")
+    for form in ("json", "npz", "html", "png"):
+        with seen.page.expect_download() as download:
+            seen.page.click(f"[data-take={form}]")
+        assert "-changed." in download.value.suggested_filename
+        download.value.save_as(tmp_path / form)
+        seen.wait_for_text("#taken", "without .love.")
+    assert json.loads((tmp_path / "json").read_bytes())["probability_so_far"] == wanted["probability_so_far"]
+    with np.load(tmp_path / "npz") as arrays:
+        assert arrays["probability_so_far"] == pytest.approx(wanted["probability_so_far"], abs=1e-6)
+    seen.page.click("[data-take=link]")
+    seen.wait_for_text("#taken", "and what is changed")
+    link = seen.page.evaluate("navigator.clipboard.readText()")
+    shown = seen.text_of("#changed-short")
+    seen.page.goto("about:blank")
+    seen.page.goto(link)
+    seen.wait_for_text("#held", "cell state of unit 7 held at 0.+without .love.")
+    expect(seen.page.locator("#changed-short")).to_have_text(shown)
+
+
+def test_a_link_that_does_not_fit_says_so(seen: Visit, service: Service) -> None:
+    """What a link wants to change that is not there, or cannot be, is left out aloud."""
+    wishes = "without=2-7,3-4&hold=cell_state:0:7:1,forget_gate:0:7:3,cell_state:4:7:1,nothing:0:7:1"
+    seen.page.goto("about:blank")
+    seen.page.goto(f"{service.served.url}/#text={quote(TEXT)}&{wishes}")
+    seen.wait_for_text("#changed", "→.+Some of the changes that the link carries do not fit")
+    expect(seen.page.locator("#held li")).to_have_count(2)
+    seen.wait_for_answer(TEXT)
+
+
+def test_only_units_that_are_there_can_be_looked_at(seen: Visit) -> None:
+    """Anything but a unit's number is refused beside the field, which keeps it."""
+    seen.write(TEXT)
+    for nonsense in ("3.5", "999", "-1", "1e1"):
+        seen.page.fill("#unit", nonsense)
+        seen.wait_for_text("#unit-fault", "0 to 255")
+        expect(seen.page.locator("#unit-view")).to_be_hidden()
+        expect(seen.page.locator("#unit")).to_have_value(nonsense)
+    seen.page.fill("#unit", "")
+    seen.page.locator("#unit").press_sequentially("e")
+    seen.wait_for_text("#unit-fault", "0 to 255")
+    seen.page.locator("#unit").press("Backspace")
+    expect(seen.page.locator("#unit-fault")).to_be_empty()
+    seen.page.fill("#unit", "255")
+    seen.wait_for_text("#unit-title", "^Unit 255$")
+    expect(seen.page.locator("#unit-fault")).to_be_empty()
+
+
+def test_nothing_is_held_where_it_cannot_be(seen: Visit) -> None:
+    """A value that the signal cannot have is refused beside it, and is not listed as held."""
+    seen.write(TEXT)
+    seen.page.fill("#unit", "7")
+    seen.page.select_option("#clamp-signal", "forget_gate")
+    for value, words in (("3", "between 0 and 1.+held at 3"), ("-0.5", "held at \u22120.5"), ("", "Write a number")):
+        seen.page.fill("#clamp-value", value)
+        seen.page.click("#clamp-form button[type=submit]")
+        seen.wait_for_text("#clamp-fault", words)
+        seen.wait_for_text("#held", "Nothing is changed")
+    seen.page.fill("#clamp-value", "1")
+    seen.page.click("#clamp-form button[type=submit]")
+    seen.wait_for_text("#held", "forget gate of unit 7 held at 1")
+    expect(seen.page.locator("#clamp-fault")).to_be_empty()
+
+
+def test_a_change_that_the_service_refuses_is_undone(seen: Visit) -> None:
+    """What was not taken is not listed as if it had been, and the page says that it was not."""
+    problem = {"type": "/problems/invalid-request", "title": "Invalid request", "status": 422, "detail": "clamps[0]."}
+    seen.write(TEXT)
+    refusal = json.dumps(problem)
+    seen.page.route("**/gates", lambda route: route.fulfill(status=422, body=refusal))
+    seen.page.locator("#coloured .word").nth(1).click()
+    seen.wait_for_text("#changed", "The service did not take this. That change is undone.")
+    seen.wait_for_text("#held", "Nothing is changed")
+    expect(seen.page.locator("#notice")).to_be_hidden()
+    seen.faults.remove(next(fault for fault in seen.faults if "422" in fault))
+
+
+def test_of_one_word_nothing_is_left(seen: Visit) -> None:
+    """Without its only word there is no text: the page says so where the word is, and where it is taken along."""
+    seen.write("Great")
+    seen.page.locator("#coloured .word").click()
+    for place in ("#changed", "#changed-short"):
+        seen.wait_for_text(place, "^Nothing is left to read.$")
+    seen.page.click("[data-take=json]")
+    seen.wait_for_text("#take-fault", "Nothing is left to read")
+    seen.page.click("#changed-undo")
+    expect(seen.page.locator("#changed")).to_be_empty()
+
+
+def test_skipping_the_charts_keeps_the_text(seen: Visit) -> None:
+    """The text is not lost to a link within the page, whose fragment is another."""
+    seen.write(TEXT)
+    seen.page.locator(".skip.inline").focus()
+    seen.page.keyboard.press("Enter")
+    expect(seen.page.locator("#what-if")).to_be_in_viewport()
+    expect(seen.page.locator("#text")).to_have_value(TEXT)
+
+
+def test_signals_and_labels_share_no_colour(seen: Visit) -> None:
+    """A memory above 0 does not look like a share towards negative: the two scales have no colour in common."""
+    read = "name => getComputedStyle(document.documentElement).getPropertyValue(name)"
+    labels = {seen.page.evaluate(read, f"--{label}") for label in ("negative", "positive")}
+    signals = {seen.page.evaluate(read, f"--{end}") for end in ("above", "below")}
+    assert len(labels | signals) == 4
+    seen.write(TEXT)
+    seen.wait_for_chart("#memory-chart")
+    scale = seen.page.evaluate("document.querySelector('#memory-chart .plot').data[0].colorscale.map(([, c]) => c)")
+    assert {scale[0], scale[-1]} == signals
+
+
+def test_unknown_characters_stand_for_themselves(seen: Visit) -> None:
+    """Below the charts stands what was written, or a short sign, and never the name of a token over its neighbour."""
+    seen.page.fill("#text", "最高のゲームだ\n😀é")
+    expect(seen.page.locator("#coloured")).to_contain_text("😀é")
+    seen.wait_for_chart("#story-chart")
+    shown = seen.page.locator("#story-chart .xtick text").all_text_contents()
+    assert shown[:2] == ["最", "高"]
+    assert all(len(label) <= 1 for label in shown)
+    seen.page.locator("#coloured .letter").first.hover()
+    seen.wait_for_text("#inspector", "^.最..+unknown to it")
 
 
 def test_a_link_carries_the_text(seen: Visit, service: Service) -> None:
@@ -350,6 +519,12 @@ def test_each_example_teaches_something(seen: Visit, service: Service) -> None:
         chip.click()
         expect(chip).to_have_attribute("aria-pressed", "true")
         expect(seen.page.locator("#lesson")).to_be_visible()
+        seen.wait_for_answer(seen.page.input_value("#text"))
+    for index in (0, 2):
+        seen.page.locator("#examples button").nth(index).click()
+        expect(seen.page.locator("#comparison")).to_be_visible()
+        seen.page.click("#lesson a")
+        expect(seen.page.locator("#compare-title")).to_be_focused()
         seen.wait_for_answer(seen.page.input_value("#text"))
     japanese, other = (service.ask("/predict", {"text": text}) for text in ("最高のゲームだ", "最悪のゲームだ"))
     assert japanese["probabilities"] == other["probabilities"]
@@ -380,12 +555,21 @@ def test_the_recording_is_shown_and_left_again(seen: Visit) -> None:
 
 
 def test_a_text_that_is_too_long_is_said_to_be(seen: Visit) -> None:
-    """The service's own words are shown, the text stays, and a shorter one is read again."""
-    seen.page.fill("#text", "a" * 1200)
-    seen.wait_for_text("#notice", "Text too long.+at most 1000 characters long, found 1200")
-    expect(seen.page.locator("#text")).to_have_value("a" * 1200)
+    """What to do is said, nothing passes for the answer to it, the text stays, and a shorter one is read again."""
     seen.write(TEXT)
-    expect(seen.page.locator("#notice")).to_be_hidden()
+    seen.page.fill("#text", "a" * 1350)
+    seen.wait_for_text("#notice", "Text too long. The text has 1,350 characters, and at most 1,000 are read.+by 350")
+    seen.wait_for_text("#connection", "^Not read")
+    seen.wait_for_text("#counts", "^1,350 of 1,000 characters$")
+    seen.wait_for_text("#of-before", "of the text before")
+    expect(seen.page.locator("#coloured")).to_have_text(TEXT)
+    expect(seen.page.locator("#verdict")).to_have_attribute("data-stale", "true")
+    expect(seen.page.locator("#text")).to_have_value("a" * 1350)
+    seen.write(TEXT + ".")
+    for gone in ("#notice", "#of-before"):
+        expect(seen.page.locator(gone)).to_be_hidden()
+    seen.wait_for_text("#connection", "^Live")
+    seen.wait_for_text("#counts", f"^{len(TEXT) + 1} characters$")
 
 
 def test_numbers_can_be_read_as_a_table(seen: Visit, service: Service) -> None:
@@ -536,12 +720,16 @@ def test_a_key_is_asked_for_and_shown(browser: Browser, tiny_directory: Path, tm
         eventually(guarded.is_ready)
         locked = visit(browser, guarded.url)
         locked.page.goto(guarded.url)
-        for key, state in (("wrong", "lost"), ("right", "open")):
-            locked.page.fill("#key", key)
-            locked.page.press("#key", "Enter")
-            locked.wait_for_state(state)
-            if key == "wrong":
-                expect(locked.page.locator("#key-form")).to_be_visible()
+        expect(locked.page.locator("#key")).to_be_focused()
+        expect(locked.page.locator("#key-fault")).to_be_empty()
+        locked.page.keyboard.type("wrong\n")
+        locked.wait_for_text("#key-fault", "^This key is not known.$")
+        expect(locked.page.locator("#key")).to_be_focused()
+        expect(locked.page.locator("#key")).to_have_value("")
+        locked.page.keyboard.type("right\n")
+        locked.wait_for_state("open")
+        expect(locked.page.locator("#key-form")).to_be_hidden()
+        expect(locked.page.locator("#text")).to_be_focused()
         locked.write("best game")
         locked.page.locator("#occlusion").scroll_into_view_if_needed()
         expect(locked.page.locator("#occlusion .name")).to_have_text(["best", "game"])

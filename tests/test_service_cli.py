@@ -335,7 +335,7 @@ def test_gates_cuts_a_long_text_only_when_told_to(artifacts: Path) -> None:
     text = "so bad " * 20
     _assert_refused(
         _gates(text, artifacts=artifacts),
-        "the text must be at most 64 characters long, found 140; allow truncation to have it cut",
+        "the text must be at most 64 characters long, found 140; --truncate cuts it",
     )
     assert json.loads(_gates(text, "--truncate", "--json", artifacts=artifacts).stdout)["truncated"]
 
@@ -347,6 +347,9 @@ def test_gates_cuts_a_long_text_only_when_told_to(artifacts: Path) -> None:
         (["-"], "\n", "the text must hold at least 1 character, found none"),
         (["-"], b"so \xff", "standard input must be UTF-8, found another byte at 3"),
         (["x", "--json", "--npz", "-"], None, "only one of --html, --npz and --json can go to standard output"),
+        (["x", "--html", "--json=-"], None, "--html needs a file, found --json"),
+        (["x", "--npz", "--html", "--json"], None, "--npz needs a file, found --html"),
+        (["x", "--json=--truncate"], None, "--json needs a file, found --truncate"),
         (["x", "--npz", "/dev/null/x"], None, "cannot write /dev/null/x: Not a directory"),
     ],
 )

@@ -1,5 +1,6 @@
 """Two texts held against each other: the alignment, where they part, and what turned the answer."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from charlstm.predictor import Predictor
 from charlstm.trace import SIGNALS
 from service.comparison import align
 from service.comparison_schemas import CompareResponse
-from service.inference import TracedText
+from service.errors import OverloadedError, StaleModelError
 from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
 from tests.tiny import texts, tiny_artifacts
 
@@ -174,22 +175,86 @@ def test_a_text_that_cannot_be_read_is_named(served: tuple[Client, Path], field:
     assert error["field"] == field
 
 
-@pytest.mark.parametrize(("versions", "status"), [("abcc", 200), ("abcd", 503)])
+def test_both_texts_that_cannot_be_read_are_named_and_nothing_is_asked(
+    served: tuple[Client, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a batch; a text that can be read is not traced for nothing beside one that cannot."""
+    client, _ = served
+    monkeypatch.setattr(client.app.state.inference._connection, "trace", None)
+    for first, second, fields in (("", "a\0", ["first", "second"]), ("good", "", ["second"]), ("", "good", ["first"])):
+        response = client.post("/gates/compare", {"first": first, "second": second})
+        errors = assert_problem(response, 422, "empty-text")["errors"]
+        assert [error["field"] for error in errors] == fields
+
+
+def test_when_one_text_fails_the_other_is_given_up(
+    served: tuple[Client, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left running without a slot, and the error is that of the text that failed."""
+    client, _ = served
+    inference, given_up = client.app.state.inference, list[bool]()
+    before = inference.trace_slots._slots._value
+
+    async def fail_second(*_: object, **__: object) -> None:
+        if not given_up:
+            given_up.append(False)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                given_up[0] = True
+                raise
+        raise OverloadedError(2.5)
+
+    monkeypatch.setattr(inference._connection, "trace", fail_second)
+    response = client.post("/gates/compare", {"first": "good", "second": "bad"})
+    assert_problem(response, 429, "overloaded")
+    assert response.headers["retry-after"] == "3"
+    assert given_up == [True]
+    assert inference.trace_slots._slots._value == before
+
+
+def test_two_traces_take_two_slots(served: tuple[Client, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = served
+    inference, taken = client.app.state.inference, list[int]()
+    trace, before = inference._connection.trace, inference.trace_slots._slots._value
+
+    async def count(*arguments: Any, **options: Any) -> Any:
+        taken.append(before - inference.trace_slots._slots._value)
+        return await trace(*arguments, **options)
+
+    monkeypatch.setattr(inference._connection, "trace", count)
+    compare(client, "good", "bad")
+    assert taken == [2, 2]
+
+
+@pytest.mark.parametrize(("exchanges", "status"), [(1, 200), (2, 503)])
 def test_a_model_that_is_exchanged_in_between_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, versions: str, status: int
+    served: tuple[Client, Path], monkeypatch: pytest.MonkeyPatch, exchanges: int, status: int
 ) -> None:
     """Answers of two models cannot be compared; if it happens twice, the client may try again."""
-    artifacts, path, served_then = tiny_artifacts(tmp_path / "artifacts"), tmp_path / "engine.sock", iter(versions)
-    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
-        trace = client.app.state.inference.trace
+    client, _ = served
+    connection = client.app.state.inference._connection
+    trace, left = connection.trace, [exchanges]
+    asked: list[str] = []
 
-        async def trace_with_another(*arguments: Any, **options: Any) -> TracedText:
-            traced: TracedText = await trace(*arguments, **options)
-            return replace(traced, model=replace(traced.model, version=next(served_then)))
+    async def exchange(version: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(version)
+        if len(asked) % 2 == 0 and left[0]:  # the second of two: the first may have its answer already
+            left[0] -= 1
+            connection.model = replace(connection.model, version=f"exchanged {left[0]}")
+            raise StaleModelError
+        return await trace(served_version, *arguments, **options)
 
-        monkeypatch.setattr(client.app.state.inference, "trace", trace_with_another)
+    served_model = connection.model
+    served_version = served_model.version
+    monkeypatch.setattr(connection, "trace", exchange)
+    try:
         response = client.post("/gates/compare", {"first": "a", "second": "b"})
+    finally:
+        connection.model = served_model
     assert response.status_code == status
-    assert next(served_then, None) is None
+    assert len(asked) == 4
+    assert asked[0] == asked[1] != asked[2] == asked[3]
     if status == 200:
-        assert response.json()["first"]["model"] == response.json()["second"]["model"]
+        versions = {response.json()[side]["model"]["version"] for side in ("first", "second")}
+        assert versions == {asked[2]}

@@ -26,8 +26,9 @@ from service.errors import (
     StaleModelError,
     UnreadableTextsError,
 )
-from service.inference import Inference, Passage
+from service.inference import Inference
 from service.loaded_model import describe
+from service.passages import Passage
 from service.protocol import (
     Answer,
     Cancel,
@@ -118,7 +119,7 @@ def test_a_batch_and_its_traces_equal_those_of_the_predictor(artifacts: Path, en
                 expected = predictor.trace(text)
                 assert found.probability_negative == pytest.approx(expected.prediction.probability_negative, abs=1e-6)
                 traced = await model.trace(Passage("text", text), LATER, truncate=False)
-                trace = traced.trace
+                trace = traced.trace()
                 assert trace.tokens == expected.tokens
                 assert trace.token_ids == expected.token_ids
                 assert trace.offsets == expected.offsets
@@ -134,7 +135,7 @@ def test_a_batch_and_its_traces_equal_those_of_the_predictor(artifacts: Path, en
 def test_a_request_of_many_characters_is_encoded_off_the_event_loop(
     artifacts: Path, engine: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.inference._MOST_CHARACTERS_AT_ONCE", 100)
+    monkeypatch.setattr("service.passages._MOST_CHARACTERS_AT_ONCE", 100)
 
     async def ask() -> None:
         async with _inference(artifacts, engine[0]) as model:

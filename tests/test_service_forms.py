@@ -75,7 +75,7 @@ def test_npz_holds_what_json_does(client: Client, text: str, detail: str, media_
     assert response.headers["content-type"] == media_type
     found = arrays_of(response)
     metadata = json.loads(str(found.pop("metadata")))
-    for name in ("label", "characters", "unknown_characters", "truncated", "model", "about", "text"):
+    for name in ("label", "characters", "unknown_characters", "truncated", "model", "about", "text", "what_if"):
         assert metadata[name] == document.pop(name)
     for name in ("probability", "probabilities"):
         assert metadata[name] == pytest.approx(document.pop(name), abs=1e-6)

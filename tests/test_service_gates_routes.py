@@ -1,5 +1,7 @@
 """`/gates` beyond its selection: whose doing the answer is, and what if something had been otherwise."""
 
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from charlstm.clamp import Clamp
 from charlstm.predictor import Predictor
-from charlstm.trace import SIGNALS
+from charlstm.trace import SIGNALS, GateTrace
 from service.gates_schemas import GatesResponse
 from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
 from tests.tiny import HIDDEN_SIZE, texts, tiny_artifacts
@@ -43,19 +45,42 @@ def ask(client: Client, text: str = TEXT, **asked: Any) -> Any:
 @settings(max_examples=25)
 @given(text=texts(max_size=16).map(lambda text: f"a{text}"))
 def test_shares_add_up_to_the_logit(served: tuple[Client, Path], text: str) -> None:
-    """By step, by word and by unit: what one reads in the JSON needs nothing else to be added up."""
+    """By step, by word and by unit. Without the residual: it is whatever is missing, so with it any shares add up."""
     answer = ask(served[0], text, signals=["cell_state"], steps=[0])
     found = answer["contributions"]
     start = found["bias"] + found["initial"]
-    assert start + sum(found["steps"]) + found["residual"] == pytest.approx(found["logit"], abs=1e-9)
-    assert found["bias"] + sum(found["units"]) == pytest.approx(found["logit"], abs=1e-5)
     words = sum(word["share"] for word in found["words"])
-    assert start + words + found["padding"] + found["residual"] == pytest.approx(found["logit"], abs=1e-9)
-    assert abs(found["residual"]) < 1e-5
+    for total in (start + sum(found["steps"]), start + words + found["padding"], found["bias"] + sum(found["units"])):
+        assert total == pytest.approx(found["logit"], abs=1e-5)
+    assert found["residual"] == pytest.approx(found["logit"] - start - sum(found["steps"]), abs=1e-9)
     assert found["initial"] == 0.0
     assert 1 / (1 + np.exp(-found["logit"])) == pytest.approx(answer["probabilities"]["negative"], abs=1e-6)
     assert len(found["steps"]) == len(answer["tokens"])
     assert len(found["units"]) == HIDDEN_SIZE
+
+
+def test_an_answer_says_what_was_otherwise(served: tuple[Client, Path]) -> None:
+    """So that nobody who is given it takes it for the plain truth."""
+    client, _ = served
+    clamp = {"signal": "cell_state", "layer": 0, "units": [3], "steps": {"start": 0, "stop": 2}, "value": 0.0}
+    cut = {"start": 3, "stop": 8}
+    assert ask(client)["what_if"] is None
+    assert ask(client, clamps=[clamp], cut=[cut])["what_if"] == {"clamps": [clamp], "cut": [cut]}
+
+
+def test_precision_rounds_shares_as_well_as_signals(served: tuple[Client, Path]) -> None:
+    plain, rounded = ask(served[0]), ask(served[0], precision=2)
+    for name in ("steps", "units"):
+        assert rounded["contributions"][name] == [round(share, 2) for share in plain["contributions"][name]]
+    shares = [word["share"] for word in rounded["contributions"]["words"]]
+    assert shares == [round(word["share"], 2) for word in plain["contributions"]["words"]]
+    assert rounded["probability"] == pytest.approx(plain["probability"], abs=1e-7)
+
+
+def test_a_cut_that_leaves_nothing_is_named(served: tuple[Client, Path]) -> None:
+    problem = assert_problem(served[0].post("/gates", {"text": TEXT, "cut": [{"start": 0}]}), 422, "empty-text")
+    assert problem["errors"][0]["field"] == "cut"
+    assert re.search("must leave at least 1 (character|word)", problem["detail"])
 
 
 @settings(max_examples=15)
@@ -111,6 +136,39 @@ def test_what_is_cut_out_is_not_read(served: tuple[Client, Path]) -> None:
     assert [word["text"] for word in words] == ["so ", "much ", "fun"]
     assert words[1]["share"] == 0.0
     assert words[2]["share"] == pytest.approx(rest["contributions"]["words"][1]["share"], abs=1e-6)
+
+
+def test_what_is_left_of_a_word_is_read(served: tuple[Client, Path]) -> None:
+    """Whatever a token is, the answer is that of the text without what is cut out."""
+    client, _ = served
+    for start, stop in ((4, 6), (3, 5), (2, 8)):
+        found, rest = ask(client, cut=[{"start": start, "stop": stop}]), ask(client, TEXT[:start] + TEXT[stop:])
+        for name in ("tokens", "token_ids", "characters", "unknown_characters"):
+            assert found[name] == rest[name]
+        assert found["probabilities"]["negative"] == pytest.approx(rest["probabilities"]["negative"], abs=1e-6)
+
+
+@pytest.mark.parametrize("path", ["/gates", "/gates/compare", "/v2/models/tiny/infer"])
+def test_shares_are_worked_out_beside_the_event_loop(
+    served: tuple[Client, Path], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """They take milliseconds for a long text."""
+    put_together, threads = GateTrace.of, list[threading.Thread]()
+
+    def tell(*arguments: Any) -> GateTrace:
+        threads.append(threading.current_thread())
+        return put_together(*arguments)
+
+    monkeypatch.setattr(GateTrace, "of", tell)
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [TEXT]}
+    asked: dict[str, Any] = {
+        "/gates": {"text": TEXT},
+        "/gates/compare": {"first": TEXT, "second": "so bad"},
+        "/v2/models/tiny/infer": {"inputs": [tensor], "outputs": [{"name": "tokens"}]},
+    }
+    assert served[0].post(path, asked[path]).status_code == 200
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 def test_cuts_may_overlap_and_reach_to_the_end(served: tuple[Client, Path]) -> None:
@@ -193,11 +251,6 @@ def test_what_cannot_be_is_refused_by_name(
     (error,) = assert_problem(response, 422, "invalid-request")["errors"]
     assert (error["field"], error.get("found")) == (field, found)
     assert limit is None or error["limit"] == limit
-
-
-def test_a_cut_that_leaves_nothing_leaves_an_empty_text(served: tuple[Client, Path]) -> None:
-    (error,) = assert_problem(served[0].post("/gates", {"text": TEXT, "cut": [{}]}), 422, "empty-text")["errors"]
-    assert (error["field"], error["limit"], error["found"]) == ("text", 1, 0)
 
 
 def test_an_empty_text_is_said_to_be_empty_whatever_is_cut_out_of_it(served: tuple[Client, Path]) -> None:

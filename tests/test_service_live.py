@@ -23,6 +23,7 @@ from service.errors import (
 from service.forms import to_json
 from service.gates_answers import gates_document
 from service.live import Session
+from service.live_reading import Readings
 from service.live_schemas import LiveMessage
 from service.schemas import ModelName
 from service.selection import Selection
@@ -37,6 +38,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "words": {"level": "word", "casefold": True},
 }
 LIMIT = 60
+ROOM = 1_000_000  # bytes, more than these tests need
 
 FOLDING = st.sampled_from(["ß", "ss", "s", "İ", "i̇", "SS"])
 WORDS = st.sampled_from(["worst", "Update ", "ever", " ", "  ", "best", ", ", "game"])
@@ -49,8 +51,8 @@ EDITS = st.lists(
 class Typist:
     """Types into a session, and keeps what a client would."""
 
-    def __init__(self, reader: DirectReader, limit: int = LIMIT) -> None:
-        self.session = Session(reader, limit)
+    def __init__(self, reader: DirectReader, limit: int = LIMIT, readings: Readings | None = None) -> None:
+        self.session = Session(reader, readings or Readings(ROOM), limit)
         self.transcript = Transcript()
         self.text = ""
 
@@ -77,7 +79,7 @@ class Subject:
         name = ModelName(name="tiny", version=version, precision="float32")
         document = gates_document(traced, name, Selection.model_validate(selection))
         answer: dict[str, Any] = json.loads(to_json(document))
-        return {field: value for field, value in answer.items() if field not in {"about", "text"}}
+        return {field: value for field, value in answer.items() if field not in {"about", "text", "what_if"}}
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -243,6 +245,99 @@ def test_what_there_is_not_is_refused_and_nothing_changes(
     answer = typist.say(text="?")
     assert (answer["start"], len(answer["layers"]), len(answer["layers"][0]["units"])) == (5, 2, HIDDEN_SIZE)
     assert_close(typist.transcript.answer, tiny.gates("Worst?", detail="summary"), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("text", ["", "Worst"])
+@pytest.mark.parametrize(
+    ("view", "field", "limit"),
+    [
+        ({"detail": "full", "units": [999]}, "units[0]", HIDDEN_SIZE - 1),
+        ({"detail": "none", "units": {"start": HIDDEN_SIZE}}, "units.start", HIDDEN_SIZE - 1),
+        ({"units": {"start": 1, "stop": HIDDEN_SIZE + 1}}, "units.stop", HIDDEN_SIZE),
+        ({"layers": [2]}, "layers[0]", 1),
+        ({"units": {"top": HIDDEN_SIZE + 1, "by": "variance"}}, "units.top", HIDDEN_SIZE),
+        ({"layers": [0], "units": {"top": 1, "by": "share"}}, "units.by", 1),
+    ],
+)
+def test_a_view_is_checked_before_there_is_anything_to_see(
+    tiny: Subject, text: str, view: dict[str, Any], field: str, limit: int
+) -> None:
+    typist = Typist(tiny.reader)
+    typist.say(text=text)
+    with pytest.raises(InvalidFieldError) as refused:
+        typist.say(**view)
+    assert (refused.value.field, refused.value.limit) == (field, limit)
+    assert typist.say(text="!")["layers"][0]["units"] == list(range(HIDDEN_SIZE))
+
+
+def test_a_view_that_another_model_has_not_gives_way_to_the_default_and_that_is_said_once(
+    tiny: Subject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Subject(tmp_path_factory.mktemp("other"))
+    typist = Typist(tiny.reader)
+    typist.say(text="Worst", detail="full", layers=[1], units=[2])
+    tiny.reader.load(other.folder)
+    tiny.reader.errors = [DeadlineError()]
+    with pytest.raises(DeadlineError):
+        typist.say(text="!")
+    answer = typist.say(text="!")
+    assert answer["view_dropped"] == "layers[0] must be one of the 1 layers of this model, from 0, found 1"
+    assert_close(typist.transcript.answer, other.gates("Worst!", detail="summary"), tolerance=1e-5)
+    assert "view_dropped" not in typist.say(text="?")
+    typist.say(detail="full", units=[2])
+    assert_close(typist.transcript.answer, other.gates("Worst!?", units=[2]))
+
+
+def test_a_view_that_comes_with_another_model_is_the_messages_own(
+    tiny: Subject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Subject(tmp_path_factory.mktemp("other"))
+    typist = Typist(tiny.reader)
+    typist.say(text="Worst", detail="full", layers=[1])
+    tiny.reader.load(other.folder)
+    answer = typist.say(units=[2])
+    assert answer["view_dropped"].startswith("layers[0] ")
+    assert answer["layers"][0]["units"] == [2]
+    with pytest.raises(InvalidFieldError):
+        typist.say(layers=[1])
+
+
+def test_sessions_without_room_for_all_of_them_read_again_and_answer_alike(tiny: Subject) -> None:
+    layers, signals, floats = 2, 6, 4
+    a_step = layers * signals * HIDDEN_SIZE * floats + floats
+    readings = Readings(12 * a_step)
+    one, other = Typist(tiny.reader, readings=readings), Typist(tiny.reader, readings=readings)
+    one.say(text="Worst", detail="full")
+    other.say(text="upda", detail="full")
+    assert one.say(text="!")["start"] == 5
+    assert tiny.reader.asked == [5, 4, 1]  # there was room for both
+    assert other.say(text="te ever")["start"] == 4
+    assert one.say(text="?")["start"] == 6
+    assert tiny.reader.asked == [5, 4, 1, 7, 7]  # the second one took the first one's place
+    other.say(text="!")
+    one.say(text=" best game")
+    assert tiny.reader.asked == [5, 4, 1, 7, 7, 12, 17]  # too long for all of the room
+    one.say(text="s")
+    assert tiny.reader.asked[-1] == 18
+    assert other.say(back=1)["start"] == 11
+    assert tiny.reader.asked[-1] == 18
+    for typist in (one, other):
+        assert_close(typist.transcript.answer, tiny.gates(typist.text))
+    assert 0 < readings.bytes <= 12 * a_step
+    one.session.end()
+    other.session.end()
+    assert readings.bytes == 0
+
+
+def test_what_is_taken_back_takes_no_room(tiny: Subject) -> None:
+    readings = Readings(ROOM)
+    typist = Typist(tiny.reader, readings=readings)
+    typist.say(text="Worst update")
+    before = readings.bytes
+    typist.say(back=9)
+    assert readings.bytes == before // 4
+    reading = readings.of(typist.session, tiny.reader.model)
+    assert reading.signals.base is None
 
 
 def test_another_model_reads_all_again(tiny: Subject, tmp_path_factory: pytest.TempPathFactory) -> None:

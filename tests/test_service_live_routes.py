@@ -12,8 +12,9 @@ from starlette.types import Message
 
 from service.app import create_app
 from service.errors import EngineLostError, NotReadyError, OverloadedError
+from service.live_reading import Readings
 from service.live_routes import Pace
-from service.session_watch import Session, SessionWatch
+from service.session_watch import ClosedWebSocket, SessionWatch
 from service.settings import Settings
 from tests.live_fixtures import PROTOCOL, Closed, DirectReader, Socket, as_subprotocol
 
@@ -26,8 +27,13 @@ class Line:
         self.app.state.inference = self.reader = reader
         self._runner = runner
 
-    def open(self, subprotocols: Sequence[str] = (PROTOCOL,), headers: Sequence[tuple[bytes, bytes]] = ()) -> Socket:
-        return Socket(self.app, self._runner, subprotocols=subprotocols, headers=headers)
+    def open(
+        self,
+        subprotocols: Sequence[str] = (PROTOCOL,),
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        client: str = "127.0.0.1",
+    ) -> Socket:
+        return Socket(self.app, self._runner, subprotocols=subprotocols, headers=headers, client=client)
 
     def figures(self) -> dict[str, float]:
         metrics = self.app.state.metrics
@@ -138,16 +144,6 @@ def test_who_says_nothing_is_parted_from(tiny_directory: Path) -> None:
         assert service.figures()["charlstm_live_closes_total4408"] == 1
 
 
-@pytest.mark.parametrize("message", [{"text": "a"}, "nonsense"])
-def test_who_takes_no_answer_is_given_up(tiny_directory: Path, message: object) -> None:
-    with line(tiny_directory, live_idle_seconds=0.05) as service:
-        socket = service.open()
-        socket.taking.clear()
-        socket.say(message)
-        socket.wait()
-        assert service.figures()["charlstm_live_sessions"] == 0
-
-
 @pytest.mark.parametrize("fault", [OSError("gone"), RuntimeError("after sending 'websocket.close'")])
 def test_an_answer_to_a_client_that_is_gone_is_dropped(tiny_directory: Path, fault: Exception) -> None:
     with line(tiny_directory) as service:
@@ -191,6 +187,40 @@ def test_there_is_room_for_so_many_sessions_and_again_when_one_ends(tiny_directo
         assert second.ask(text="a")["characters"] == 1
         closes = {name: value for name, value in service.figures().items() if "closes_total" in name}
         assert closes == {"charlstm_live_closes_total4503": 1, "charlstm_live_closes_total1001": 1}
+
+
+def test_one_address_has_some_of_the_sessions_and_others_have_the_rest(tiny_directory: Path) -> None:
+    with line(tiny_directory, max_live_sessions=3, max_live_sessions_per_client=2) as service:
+        first, _ = service.open(), service.open()
+        assert service.open().hear() == Closed(4503, "all 2 live sessions of your address are taken")
+        assert service.open(client="10.0.0.1").ask(text="a")["characters"] == 1
+        assert service.open(client="10.0.0.1").hear() == Closed(4503, "all 3 live sessions are taken; try again later")
+        first.leave()
+        assert service.open().ask(text="a")["characters"] == 1
+        assert service.figures()["charlstm_live_closes_total4503"] == 2
+
+
+def test_a_view_that_the_model_has_not_is_a_problem_at_once(tiny_directory: Path) -> None:
+    with line(tiny_directory) as service:
+        socket = service.open()
+        problem = socket.ask(units=[999], detail="full")["problem"]
+        assert (problem["status"], problem["errors"][0]["field"]) == (422, "units[0]")
+        assert socket.ask(text="Worst")["characters"] == 5
+
+
+def test_nothing_is_kept_of_a_session_that_is_over(tiny_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = Readings(1_000_000)
+    monkeypatch.setattr("service.live_routes.Readings", lambda _: readings)
+    with line(tiny_directory) as service:
+        gone, parted = service.open(), service.open()
+        for socket in (gone, parted):
+            socket.ask(text="Worst")
+        assert readings.bytes > 0
+        gone.leave()
+        parted.say("nonsense")
+        assert parted.hear().code == 4400
+        parted.wait()
+        assert readings.bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -256,14 +286,14 @@ def test_a_fault_of_the_service_closes_with_1011_and_is_for_the_server_to_log(ti
 
 
 def test_a_path_that_is_not_there_is_refused_before_it_opens_and_counted() -> None:
-    closed: list[Session] = []
+    seen: list[ClosedWebSocket] = []
 
     class Observer:
         def session_opened(self) -> None:
             raise AssertionError
 
-        def session_closed(self, session: Session) -> None:
-            closed.append(session)
+        def session_closed(self, closed: ClosedWebSocket) -> None:
+            seen.append(closed)
 
     async def refuse(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "websocket.close", "code": 1000})
@@ -273,4 +303,4 @@ def test_a_path_that_is_not_there_is_refused_before_it_opens_and_counted() -> No
 
     scope = {"type": "websocket", "raw_path": b"/none", "client": None}
     asyncio.run(SessionWatch(refuse, [Observer()])(scope, lambda: None, ignore))  # type: ignore[arg-type, return-value]
-    assert (closed[0].code, closed[0].route, closed[0].path, closed[0].client) == (403, "other", "/none", None)
+    assert (seen[0].code, seen[0].route, seen[0].path, seen[0].client) == (403, "other", "/none", None)

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from service.live_routes import most_message_bytes
 from service.settings import Settings
@@ -38,9 +38,14 @@ def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
 
 
-def _connect(server: Served, key: str = KEY) -> ClientConnection:
+def _connect(server: Served, key: str = KEY, origin: str | None = None) -> ClientConnection:
     protocols = [Subprotocol(PROTOCOL), Subprotocol(as_subprotocol(key))]
-    return connect(f"ws://127.0.0.1:{server.port}/gates/live", subprotocols=protocols, proxy=None)
+    return connect(
+        f"ws://127.0.0.1:{server.port}/gates/live",
+        subprotocols=protocols,
+        origin=None if origin is None else Origin(origin),
+        proxy=None,
+    )
 
 
 def _ask(socket: ClientConnection, **message: object) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def _gates(server: Served, text: str) -> dict[str, Any]:
     """Ask `/gates` for the whole text."""
     answer = httpx.post(f"{server.url}/gates", json={"text": text}, headers={"X-API-Key": KEY}, timeout=PATIENCE)
     document: dict[str, Any] = answer.raise_for_status().json()
-    return {name: value for name, value in document.items() if name not in {"about", "text"}}
+    return {name: value for name, value in document.items() if name not in {"about", "text", "what_if"}}
 
 
 def test_answers_add_up_to_those_of_gates(server: Served) -> None:
@@ -79,6 +84,16 @@ def test_answers_add_up_to_those_of_gates(server: Served) -> None:
 def test_a_wrong_key_is_told_to_the_client(server: Served) -> None:
     with _connect(server, key="two") as socket:
         assert _close_of(socket) == Closed(4401, "a key is needed")
+
+
+def test_a_page_of_elsewhere_has_no_session_and_the_services_own_has(server: Served) -> None:
+    with pytest.raises(InvalidStatus) as refused, _connect(server, origin="http://elsewhere"):
+        pass
+    assert refused.value.response.status_code == 403
+    assert json.loads(refused.value.response.body)["type"] == "/problems/foreign-origin"
+    with _connect(server, origin=server.url) as socket:
+        assert _ask(socket, text="Worst")["characters"] == 5
+    eventually(lambda: server.figures().get('charlstm_live_closes_total{code="403"}'))
 
 
 def test_the_longest_text_fits_into_a_message_and_a_longer_message_is_not_read(server: Served) -> None:

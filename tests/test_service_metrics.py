@@ -5,9 +5,11 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.close_codes import CloseCode
 from service.errors import DeadlineError, OverloadedError
 from service.exchange import Exchange
 from service.metrics import Metrics
+from service.session_watch import ClosedWebSocket
 from tests.service_fixtures import JSON
 from tests.stub_service import figures, stubbed
 
@@ -54,6 +56,18 @@ def test_refusals_are_counted_by_the_kind_of_problem() -> None:
         'charlstm_refusals_total{reason="deadline-exceeded"}': 1,
         'charlstm_refusals_total{reason="internal-error"}': 1,
     }
+
+
+def test_each_close_code_of_ours_has_a_series_and_all_others_share_one() -> None:
+    with stubbed() as (client, _):
+        metrics = client.app.state.metrics
+        for code in (403, *CloseCode, 3000, 4999):
+            metrics.session_opened()
+            metrics.session_closed(ClosedWebSocket("/gates/live", "/gates/live", code, 1.0, 0, None))
+        found = figures(client)
+    series = {name: value for name, value in found.items() if name.startswith("charlstm_live_closes_total")}
+    expected = {f'charlstm_live_closes_total{{code="{code:d}"}}': 1 for code in (403, *CloseCode)}
+    assert series == expected | {'charlstm_live_closes_total{code="other"}': 2}
 
 
 def test_the_engine_is_described_by_what_it_says_of_itself() -> None:

@@ -1,18 +1,28 @@
 """A text without each of its words: what `/predict` says of the text that is left."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from charlstm.text import word_spans
+from charlstm.encoding import TextEncoder
+from charlstm.readout import Readout
+from charlstm.text import Level, Preprocessing, TokenizedText, word_spans
+from charlstm.vocabulary import Vocabulary
+from service import passages
 from service.comparison_schemas import OcclusionResponse
-from service.inference import Judged
+from service.connection import ServedModel
+from service.errors import StaleModelError
+from service.passages import encode_without_words
 from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
-from tests.tiny import texts, tiny_artifacts
+from tests.tiny import TEXTS, texts, tiny_artifacts, tiny_config
 
 MAX_TEXTS = 6
 
@@ -116,13 +126,79 @@ def test_a_model_that_is_exchanged_meanwhile_is_asked_again(
     client: Client, monkeypatch: pytest.MonkeyPatch, exchanges: int, status: int
 ) -> None:
     """The words were those of a text as another model read it."""
-    inference = client.app.state.inference
-    judge, left = inference.judge_without, [exchanges]
+    connection = client.app.state.inference._connection
+    served, submit, asked = connection.model, connection.submit, list[str]()
 
-    async def judge_with_another(*arguments: Any, **options: Any) -> Judged:
-        judged: Judged = await judge(*arguments, **options)
-        left[0] -= 1
-        return judged if left[0] < 0 else replace(judged, model=replace(judged.model, version="another"))
+    async def exchange(version: str, *arguments: Any) -> Any:
+        asked.append(version)
+        if len(asked) <= exchanges:
+            connection.model = replace(served, version=f"exchanged {len(asked)}")
+            raise StaleModelError
+        return await submit(served.version, *arguments)
 
-    monkeypatch.setattr(inference, "judge_without", judge_with_another)
-    assert client.post("/gates/occlusion", {"text": "so much"}).status_code == status
+    monkeypatch.setattr(connection, "submit", exchange)
+    try:
+        response = client.post("/gates/occlusion", {"text": "so much"})
+    finally:
+        connection.model = served
+    assert response.status_code == status
+    assert asked == [served.version, "exchanged 1"]
+    if status == 200:
+        assert response.json()["model"]["version"] == "exchanged 1"
+
+
+def encoder_of(level: Level, *, casefold: bool) -> TextEncoder:
+    preprocessing = Preprocessing(level=level, casefold=casefold)
+    return TextEncoder(preprocessing, Vocabulary.build(TEXTS, preprocessing))
+
+
+@pytest.mark.parametrize("level", ["character", "word"])
+@pytest.mark.parametrize("pad_to", [None, 99])
+@given(text=texts(max_size=30) | st.text("so much, fun\n", min_size=1, max_size=30), casefold=st.booleans())
+def test_what_is_left_without_a_word_is_what_the_rest_alone_would_be(
+    level: Level, pad_to: int | None, text: str, *, casefold: bool
+) -> None:
+    """Read once, for no token reaches over the end of a word; against reading what is left anew."""
+    encoder = encoder_of(level, casefold=casefold)
+    if not encoder.preprocessing.split(text):
+        return
+    config = tiny_config(pad_to=pad_to)[0]
+    model = ServedModel("1", config, encoder, "cpu", "float32", Readout(np.zeros(1, np.float32), 0.0, 1.0))
+    whole = encoder.encode(text).padded(pad_to)
+    words, places, packed = asyncio.run(encode_without_words(model, whole, most=99))
+    assert words == word_spans(text)
+    ids = np.split(np.frombuffer(packed.token_ids, "<i4"), np.cumsum(packed.lengths)[:-1])
+    assert tuple(ids[0].tolist()) == whole.token_ids
+    expected = [text[:start] + text[stop:] for start, stop in words]
+    for rest, place in zip(expected, places, strict=True):
+        if not encoder.preprocessing.split(rest):
+            assert place is None
+        else:
+            assert place is not None
+            assert tuple(ids[place].tolist()) == encoder.encode(rest).padded(pad_to).token_ids
+    assert sum(place is not None for place in places) + 1 == len(ids)
+
+
+@pytest.mark.parametrize(("size", "beside"), [(20, False), (200, True)])
+def test_a_text_is_tokenized_once_and_a_long_one_taken_apart_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, *, beside: bool
+) -> None:
+    path = tmp_path / "engine.sock"
+    tokenize, tokenized, threads = Preprocessing.tokenize, list[str](), list[threading.Thread]()
+
+    def count(preprocessing: Preprocessing, text: str, *, truncate: bool = False) -> TokenizedText:
+        tokenized.append(text)
+        return tokenize(preprocessing, text, truncate=truncate)
+
+    def spans(text: str) -> list[tuple[int, int]]:
+        threads.append(threading.current_thread())
+        return word_spans(text)
+
+    text = "a " * size
+    unlimited = tiny_artifacts(tmp_path / "artifacts", max_length=None)
+    with engine_thread(unlimited, path), serving(make_app(unlimited, engine_socket=path)) as client:
+        monkeypatch.setattr(Preprocessing, "tokenize", count)
+        monkeypatch.setattr(passages, "word_spans", spans)
+        assert len(occlude(client, text)["words"]) == size
+    assert tokenized == [text]
+    assert [thread is not threading.main_thread() for thread in threads] == [beside]

@@ -30,12 +30,14 @@ from service import open_inference, problems
 from service.body_limit import BodyLimit
 from service.connection import ServedModel
 from service.errors import DeadlineError, EngineLostError, NotReadyError, OverloadedError
-from service.inference import Judged, Passage, TracedText
 from service.open_inference_outputs import PADDING_OFFSET, output_tensors
+from service.passages import Passage
+from service.protocol import Traced
+from service.results import Judged, TracedText
 from service.settings import Settings
 from service.tensors import decode_request
 from service.trace_slots import TraceSlots
-from tests.tiny import TEXTS, tiny_artifacts, tiny_config
+from tests.tiny import HIDDEN_SIZE, TEXTS, tiny_artifacts, tiny_config
 
 PATIENCE = 120.0  # seconds, for a machine that does other things too
 LAYERS = 2
@@ -306,7 +308,10 @@ class FailingInference:
         config, vocabulary = tiny_config()
         self.error, self.ready, self.loaded = error, ready, True
         self.trace_slots = TraceSlots(PATIENCE)
-        encoder, readout = TextEncoder(config.preprocessing, vocabulary), Readout(np.zeros(1, np.float32), 0.0, 1.0)
+        encoder, readout = (
+            TextEncoder(config.preprocessing, vocabulary),
+            Readout(np.zeros(HIDDEN_SIZE, np.float32), 0.0, 1.0),
+        )
         self._model = ServedModel("1", config, encoder, "cpu", "float32", readout)
 
     @property
@@ -436,7 +441,11 @@ def test_a_large_body_is_decoded_beside_the_event_loop(
 def test_a_step_of_padding_has_an_offset_that_is_none(tmp_path: Path) -> None:
     """JSON would have null there, a tensor cannot; the model is one that pads every text."""
     predictor = Predictor.load(tiny_artifacts(tmp_path, pad_to=8), device="cpu")
-    traced = predictor.trace("Worst")
-    answer = TracedText(FailingInference(NotReadyError()).model, traced, 0.0, 0.0)
+    trace = predictor.trace("Worst")
+    signals, logits = np.array(trace.layers), np.zeros(8, np.float32)
+    traced = Traced(0, logits.tobytes(), signals.tobytes(), 1, HIDDEN_SIZE, 0.0, 0.0)
+    model = FailingInference(NotReadyError()).model
+    text = model.encoder.encode("Worst").padded(8)
+    answer = TracedText(model, text, (), traced)
     offsets = output_tensors(answer, (1,))["offsets"].elements
     assert list(offsets) == [0, 1, 2, 3, 4, PADDING_OFFSET, PADDING_OFFSET, PADDING_OFFSET]

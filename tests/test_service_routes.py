@@ -320,9 +320,11 @@ def test_info_describes_the_model_and_the_limits(client: Client, artifacts: Path
         "max_waiting_characters": Settings.model_fields["max_waiting_characters"].default,
         "deadline_seconds": Settings.model_fields["deadline_seconds"].default,
         "live_sessions": Settings.model_fields["max_live_sessions"].default,
+        "live_sessions_per_client": Settings.model_fields["max_live_sessions_per_client"].default,
         "live_characters": Settings.model_fields["live_characters"].default,
         "live_messages_per_second": Settings.model_fields["live_messages_per_second"].default,
         "live_idle_seconds": Settings.model_fields["live_idle_seconds"].default,
+        "live_stall_seconds": Settings.model_fields["live_stall_seconds"].default,
     }
     assert (info.device, info.precision) == ("cpu", "float32")
 

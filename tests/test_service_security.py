@@ -1,6 +1,7 @@
 """Keys: who needs one, how it is shown, and that it is never shown back."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from starlette.types import Message
 
 from service.cli import cli
 from service.errors import StartupError
-from service.security import Guard, KeyCheck, Keys
+from service.origins import Origins
+from service.security import Guard, KeyCheck, Keys, OriginCheck
 from service.settings import Settings
 from tests.service_fixtures import JSON, assert_problem
 from tests.stub_service import stubbed
@@ -186,6 +188,57 @@ def test_a_websocket_without_a_key_is_opened_only_to_say_so_and_nothing_answers_
         {"type": "websocket.accept", "subprotocol": None, "headers": []},
         {"type": "websocket.close", "code": 4401, "reason": "a key is needed"},
     ]
+
+
+HOST = (b"host", b"service:8000")
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed", "passes"),
+    [
+        ([HOST], "", True),
+        ([HOST, (b"origin", b"http://service:8000")], "", True),
+        ([HOST, (b"origin", b"https://service:8000")], "", True),
+        ([HOST, (b"origin", b"http://elsewhere")], "", False),
+        ([HOST, (b"origin", b"http://service")], "", False),
+        ([HOST, (b"origin", b"null")], "", False),
+        ([HOST, (b"origin", b"http://service:8000"), (b"origin", b"http://elsewhere")], "", False),
+        ([(b"origin", b"http://service:8000")], "", False),
+        ([HOST, (b"x-forwarded-host", b"example.com"), (b"origin", b"https://example.com")], "", True),
+        ([HOST, (b"x-forwarded-host", b"example.com, inner"), (b"origin", b"https://example.com")], "", True),
+        ([HOST, (b"x-forwarded-host", b"example.com"), (b"origin", b"https://elsewhere")], "", False),
+        ([HOST, (b"origin", b"http://elsewhere")], "https://elsewhere", False),
+        ([HOST, (b"origin", b"http://elsewhere")], "https://other, http://elsewhere", True),
+        ([HOST, (b"origin", b"http://elsewhere")], "*", True),
+        ([HOST, (b"origin", b"null")], "*", True),
+    ],
+)
+def test_a_websocket_of_a_page_of_elsewhere_is_refused_before_it_opens(
+    headers: list[tuple[bytes, bytes]], allowed: str, *, passes: bool
+) -> None:
+    sent: list[Message] = []
+    passed: list[str] = []
+
+    async def answer(scope: Any, *_: Any) -> None:
+        passed.append(scope["type"])
+
+    async def never() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"path": "/gates/live", "headers": headers, "subprotocols": []}
+    check = OriginCheck(answer, Origins(allowed))
+    asyncio.run(check({"type": "http", **scope}, never, send))
+    asyncio.run(check({"type": "websocket", **scope}, never, send))
+    assert passed == (["http", "websocket"] if passes else ["http"])
+    if not passes:
+        start, body = sent
+        assert (start["type"], start["status"]) == ("websocket.http.response.start", 403)
+        origin = b",".join(value for name, value in headers if name == b"origin").decode()
+        detail = f"Origin must be the service's own, or one of its allowed_origins, found {origin}"
+        assert json.loads(body["body"])["detail"] == detail
 
 
 def test_every_key_is_compared_whatever_the_first_ones_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,15 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("port", "70000"), ("threads", "0"), ("max_texts", "none"), ("log_level", "loud"), ("root_path", "api/")],
+    [
+        ("port", "70000"),
+        ("threads", "0"),
+        ("max_texts", "none"),
+        ("log_level", "loud"),
+        ("root_path", "api/"),
+        ("allowed_origins", "example.com"),
+        ("allowed_origins", "https://example.com/"),
+    ],
 )
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"{ENV_PREFIX}{name.upper()}", value)

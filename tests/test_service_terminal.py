@@ -167,13 +167,33 @@ def height(rows: list[Text], column: int) -> int:
 
 def test_the_chart_is_as_high_as_the_probability_and_coloured_by_its_label() -> None:
     values = np.array([0.0, 0.25, 0.5, 1.0])
-    rows = terminal._area(values)
+    rows = terminal._area(values, 6, terminal._label_colors(values))
     assert [height(rows, column) for column in range(4)] == [0, 12, 24, 48]
     bottom = {span.start: str(span.style) for span in rows[-1].spans}
     assert bottom[1] == terminal._LETTER["positive"]
     assert bottom[2] == bottom[3] == terminal._LETTER["negative"]
 
 
-def test_a_row_of_blocks_reaches_from_the_lowest_value_to_the_highest() -> None:
-    assert terminal._blocks(np.array([0.4, 0.5, 0.7, 1.1])).plain == "▁▂▄█"
-    assert terminal._blocks(np.array([0.4, 0.4])).plain == "▁▁"
+def test_gates_are_drawn_from_0_to_1_whatever_their_range() -> None:
+    """So 0.52 to 0.58 does not look like a full swing; the little that is above 0 is still seen."""
+    rows = terminal._area(np.array([0.52, 0.58, 0.001, 0.0, 1.0]), 2)
+    assert [height(rows, column) for column in range(5)] == [8, 9, 1, 0, 16]
+    assert not [span for row in rows for span in row.spans if str(span.style)]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("steps", [5, 41, 1000])
+def test_nothing_is_cut_off_in_a_narrow_terminal(predictor: Predictor, width: int, steps: int) -> None:
+    trace = predictor.trace(("so bad, " * 200)[:steps])
+    shown = printed(trace, width=width)
+    assert "…" not in shown
+    lines = shown.split("\n")
+    assert max(cell_len(line) for line in lines) <= width
+    for gate in ("forget_gate", "input_gate", "output_gate"):
+        means = getattr(trace.layers[-1], gate).mean(axis=1)
+        name = gate.replace("_", " ")
+        (row,) = [line for line in lines if re.match(rf" *{name} [^:]*$", line)]
+        assert row.rstrip().endswith(f" {means.mean():.2f} ({means.min():.2f}-{means.max():.2f})")
+        assert any(line.startswith(f"{name}: percentage of the ") for line in lines)
+    for label in ("100 %", "50 %", "0 %", "P(negative)"):
+        assert any(line.strip().startswith(label) for line in lines)

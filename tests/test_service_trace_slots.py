@@ -81,6 +81,45 @@ def test_who_would_wait_beyond_the_deadline_is_refused_with_the_time_it_takes() 
     asyncio.run(wait())
 
 
-async def _take(slots: TraceSlots) -> None:
-    async with slots.take():
+def test_who_wants_several_slots_counts_for_several_and_does_not_block_others_that_do() -> None:
+    """Ten that want two of the four slots each: two at a time, and none waits for a slot that another one holds."""
+    most, inside = 0, 0
+
+    async def trace(slots: TraceSlots, traces: int) -> None:
+        nonlocal most, inside
+        async with slots.take(traces):
+            inside += traces
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= traces
+
+    async def crowd() -> None:
+        slots = TraceSlots(PATIENCE)
+        await asyncio.gather(*(trace(slots, 1 + number % 2) for number in range(20)))
+        assert slots._waiting == 0
+        assert slots._slots._value == trace_slots._SLOTS
+
+    asyncio.run(crowd())
+    assert most == trace_slots._SLOTS
+
+
+def test_who_gives_up_while_it_waits_for_its_second_slot_gives_the_first_one_back() -> None:
+    async def wait() -> None:
+        slots = TraceSlots(PATIENCE)
+        async with slots.take(3):
+            waiting = asyncio.create_task(_take(slots, 2))
+            await asyncio.sleep(0)
+            assert slots._waiting == 2
+            assert slots._slots.locked()  # it holds the fourth
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            async with asyncio.timeout(PATIENCE):
+                await _take(slots, 1)
+        assert slots._slots._value == trace_slots._SLOTS
+
+    asyncio.run(wait())
+
+
+async def _take(slots: TraceSlots, traces: int = 1) -> None:
+    async with slots.take(traces):
         pass

@@ -3,13 +3,16 @@
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from charlstm.artifacts import load_artifacts
-from charlstm.atlas import Atlas, load_atlas, save_atlas
+from charlstm.atlas import BINS, Atlas, load_atlas, save_atlas
+from service.units import AtlasFile
 from service.units_schemas import UnitResponse, UnitsResponse
 from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
@@ -78,7 +81,8 @@ def test_every_unit_is_listed_with_what_it_tells(client: Client, artifacts: Path
     save_atlas(artifacts, atlas(version_of(artifacts)))
     answer = UnitsResponse.model_validate_json(client.get("/units").content)
     assert (answer.model.name, answer.model.version) == ("tiny", version_of(artifacts))
-    assert (answer.source.data, answer.source.rows.negative) == ("made-up.csv", 3)
+    source = answer.source
+    assert (source.data, source.rows.negative, source.steps, source.minimum_texts) == ("made-up.csv", 3, 99, 1)
     assert [len(layer.units) for layer in answer.layers] == [HIDDEN_SIZE] * 2
     assert [found.share_spread for found in answer.layers[0].units] == [None] * HIDDEN_SIZE
     found = answer.layers[1].units[3]
@@ -94,6 +98,7 @@ def test_a_units_record_is_that_of_the_atlas(client: Client, artifacts: Path) ->
         assert (answer.layer, answer.unit) == (layer, 5)
         expected = saved.layers[layer].units[5].model_dump(mode="json")
         assert {name: response.json()[name] for name in expected} == expected
+        np.testing.assert_allclose(answer.bin_edges, np.linspace(-1, 1, BINS + 1))
     assert client.get("/units/5").json()["layer"] == 0
 
 
@@ -146,6 +151,27 @@ def test_it_is_read_once(client: Client, artifacts: Path, monkeypatch: pytest.Mo
     assert client.get("/units").status_code == 200
     monkeypatch.setattr("service.units.load_atlas", None)
     assert client.get("/units/1").status_code == 200
+
+
+def test_figures_are_of_the_model_that_is_named_though_it_is_exchanged_while_they_are_read(
+    client: Client, artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = version_of(artifacts)
+    save_atlas(artifacts, atlas(version))
+    connection = client.app.state.inference._connection
+    served = connection.model
+
+    def exchange(*arguments: Any, **options: Any) -> Atlas | None:
+        connection.model = replace(served, version="another")
+        return load_atlas(*arguments, **options)
+
+    monkeypatch.setattr("service.units.load_atlas", exchange)
+    for path in ("/units", "/units/0"):
+        connection.model = served
+        client.app.state.atlas = AtlasFile(artifacts)
+        assert client.get(path).json()["model"]["version"] == version
+        assert connection.model.version == "another"
+    connection.model = served
 
 
 def test_a_unit_or_layer_that_there_is_not_is_named(client: Client, artifacts: Path) -> None:

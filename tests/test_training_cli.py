@@ -28,7 +28,10 @@ from training.splits import SplitName, split_rows
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 120.0  # seconds, for a machine that does other things too
-SMALL = "--embedding-dim 6 --hidden-size 6 --min-count 1 --batch-size 16 --learning-rate 0.02 --threads 1 --device cpu"
+SMALL = (
+    "--preset default --embedding-dim 6 --hidden-size 6 --min-count 1 --batch-size 16 --learning-rate 0.02 --threads 1 "
+    "--device cpu"
+)
 ODD_TEXT = "[/b] $5 or \\frac$ :smile:"
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -288,6 +291,7 @@ def test_a_missing_file_is_one_line(command: str, tmp_path: Path, tiny_directory
         ("--num-layers 101", "--num-layers: input should be less than or equal to 100"),
         ("--pad-to 100", "--max-length must be at most --pad-to (100), found 1000"),
         ("--preset article --max-length 300", "--max-length must be at most --pad-to (200), found 300"),
+        ("--word-weight 1", "--word-weight needs a teacher: a --teacher-share above 0"),
         ("--validation-fraction 0.999", "groups are too few to set 100% of them apart"),
         ("--learning-rate 1e30", "training diverged"),
         ("--device cuda:99", "cuda:99"),
@@ -297,7 +301,8 @@ def test_a_missing_file_is_one_line(command: str, tmp_path: Path, tiny_directory
 def test_a_fit_that_cannot_be_is_one_line(data: Path, tmp_path: Path, run_main: Main, flags: str, message: str) -> None:
     """And nothing is written."""
     output = tmp_path / "out"
-    assert_one_line(run_main("fit", data, "--output", output, "--hidden-size", 4, *flags.split()), message)
+    arguments = ("fit", data, "--output", output, "--preset", "default", "--hidden-size", 4, *flags.split())
+    assert_one_line(run_main(*arguments), message)
     assert files(tmp_path) == set()
 
 

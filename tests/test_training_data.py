@@ -147,6 +147,33 @@ def test_dropped_rows_are_counted_with_their_first_line(path: Path) -> None:
     assert data.rows_read == len(data.texts) + sum(dropped.rows for dropped in data.dropped)
 
 
+def test_texts_that_only_their_label_keeps_out_are_unlabelled(path: Path) -> None:
+    """In their order, without those that are no text, and without paraphrases of a labelled text."""
+    rows = [
+        Row("7", "game", "Neutral", "it is"),
+        GOOD,
+        Row("3", "game", "Irrelevant", "shoes"),
+        Row("4", "game", "Neutral", ""),
+        Row("5", "game", "Neutral", "nu\0l"),
+        Row(GOOD.tweet_id, "game", "Neutral", "good as such"),
+        BAD,
+        Row("8", "game", "Negative", ""),
+    ]
+    data = read_data(write_rows(path, rows))
+    assert (data.texts, data.unlabelled) == (("good", "bad"), ("it is", "shoes"))
+    without_groups = read_data(path, DataFormat(group_column=""))
+    assert without_groups.unlabelled == ("it is", "shoes", "good as such")
+
+
+def test_unlabelled_texts_have_a_hash_of_their_own(path: Path) -> None:
+    """That of the labelled rows, which models on disk name, does not depend on them."""
+    one, other = (
+        read_data(write_rows(path, [GOOD, BAD, Row("3", "game", "Neutral", text)])) for text in ("so so", "so")
+    )
+    assert one.rows_sha256 == other.rows_sha256
+    assert one.unlabelled_sha256 != other.unlabelled_sha256
+
+
 def test_a_row_with_too_few_columns_has_no_text(path: Path) -> None:
     data = read(path, BOTH + b"3,game,Positive\r\n")
     assert data.dropped == (Dropped("no text", 1, first_line=3),)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from charlstm import ArtifactError, Predictor, load_artifacts, save_artifacts
 from charlstm.config import ArtifactConfig
+from charlstm.model import SentimentLSTM
 from charlstm.vocabulary import Vocabulary
 from tests.training_data import labelled, sentiment_rows
 from training.checkpoint import EpochRecord
@@ -56,6 +57,9 @@ class Listener:
     def __init__(self, error: type[BaseException] | None = None, at: int = 0, *, model: int = 0) -> None:
         self.epochs: list[int] = []
         self._error, self._at, self._model, self._models = error, at, model, -1
+
+    def preparing(self, what: str) -> None:
+        raise AssertionError(what)
 
     def run_started(self, title: str, epochs: int) -> None:
         """It does not matter here."""
@@ -197,6 +201,29 @@ def test_the_same_seed_gives_the_same_weights(data: LabelledTexts, fitted: Path,
     torch.manual_seed(999)
     fit(data, tmp_path, SETTINGS, Listener())
     assert_same(weights(tmp_path), weights(fitted))
+
+
+def test_a_forget_bias_opens_the_forget_gates_of_a_new_network(
+    data: LabelledTexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every layer, and changes nothing else: the logit of each forget gate moves by it."""
+    started: list[Weights] = []
+
+    def stop(model: SentimentLSTM, *_: object) -> None:
+        started.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        raise KilledError
+
+    monkeypatch.setattr("training.fit.train", stop)
+    for forget_bias in (0.0, 1.5):
+        with pytest.raises(KilledError):
+            fit(data, tmp_path, changed(num_layers=2, forget_bias=forget_bias), Listener())
+    plain, biased = started
+    for layer in range(2):
+        forget = slice(8, 16)  # of i, f, g, o with 8 units each
+        moved = biased[f"lstm.bias_ih_l{layer}"] - plain[f"lstm.bias_ih_l{layer}"]
+        torch.testing.assert_close(moved[forget], torch.full((8,), 1.5))
+        biased[f"lstm.bias_ih_l{layer}"][forget] = plain[f"lstm.bias_ih_l{layer}"][forget]
+    assert_same(biased, plain)
 
 
 def test_another_seed_gives_other_weights(data: LabelledTexts, fitted: Path, tmp_path: Path) -> None:

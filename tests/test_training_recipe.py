@@ -39,6 +39,12 @@ def test_the_article_preset_is_the_article() -> None:
         clip_norm=None,
         precision="float32",
         validation_fraction=0.0,
+        forget_bias=0.0,
+        teacher_share=0.0,
+        tuned_teacher=False,
+        unlabelled=False,
+        word_weight=0.0,
+        embedding_weight=0.0,
     )
 
 
@@ -53,9 +59,15 @@ def test_every_preset_is_a_model_that_can_be_built(preset: Preset) -> None:
     assert preprocessing.casefold == recipe.casefold
 
 
-def test_the_default_preset_holds_rows_out() -> None:
+@pytest.mark.parametrize("preset", [Preset.DEFAULT, Preset.TAUGHT])
+def test_presets_for_use_hold_rows_out(preset: Preset) -> None:
     """Without them there is no best epoch and no calibration."""
-    assert RECIPES[Preset.DEFAULT].validation_fraction > 0
+    assert RECIPES[preset].validation_fraction > 0
+
+
+def test_labels_alone_need_no_teacher() -> None:
+    assert RECIPES[Preset.DEFAULT].teacher_share == 0
+    assert RECIPES[Preset.TAUGHT].teacher_share > 0
 
 
 @pytest.mark.parametrize(
@@ -74,6 +86,9 @@ def test_the_default_preset_holds_rows_out() -> None:
         ("clip_norm", 0.0),
         ("precision", "float16"),
         ("validation_fraction", 1.0),
+        ("teacher_share", 1.1),
+        ("word_weight", -1.0),
+        ("embedding_weight", -1.0),
         ("momentum", 0.9),
     ],
 )
@@ -88,6 +103,15 @@ def test_a_text_must_fit_into_its_padding(max_length: int | None) -> None:
     with pytest.raises(ValidationError, match=r"--max-length must be at most --pad-to \(100\)"):
         Recipe(**SIZES, pad_to=100, max_length=max_length)
     assert Recipe(**SIZES, pad_to=100, max_length=100).pad_to == 100
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("tuned_teacher", True), ("unlabelled", True), ("word_weight", 1.0), ("embedding_weight", 0.1)]
+)
+def test_only_a_teacher_teaches(field: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=f"--{field.replace('_', '-')} needs a teacher"):
+        Recipe.model_validate(SIZES | {field: value})
+    assert Recipe.model_validate(SIZES | {field: value, "teacher_share": 0.1}).teacher_share == pytest.approx(0.1)
 
 
 class Oven(BaseModel):

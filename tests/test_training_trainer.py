@@ -32,6 +32,9 @@ class Listener:
         self.losses: list[float] = []
         self.records: list[EpochRecord] = []
 
+    def preparing(self, what: str) -> None:
+        raise AssertionError(what)
+
     def run_started(self, title: str, epochs: int) -> None:
         """It does not matter here."""
 

@@ -16,17 +16,21 @@ import pytest
 from hypothesis import given, settings
 
 from charlstm import views
+from charlstm.clamp import Clamp
 from charlstm.errors import CharLSTMError, MissingPackageError
 from charlstm.glossary import GLOSSARY
-from charlstm.highlight import Piece, pieces, sign_of, strongest
+from charlstm.highlight import Piece, percent, pieces, sign_of, strongest
+from charlstm.notebook import snippet
 from charlstm.predictor import Predictor
 from charlstm.trace import SIGNALS, GateTrace, Prediction
-from charlstm.views import percent, to_html
+from charlstm.views import in_words, to_html
 from tests.tiny import HIDDEN_SIZE, texts, tiny_artifacts
 
 ROOT = Path(__file__).parent.parent
 TEXT = "Worst update ever"
 BAD_TEXT = "</script><img src=x onerror=alert(1)> & \"q\" 'q' <!-- \x01\x1b[31m \ufffe \u202e $a$ {{ 7 * 7 }}\r\nİß漢"
+FORGET_GATE = "forget gate (percentage of the long-term memory to keep)"
+CANDIDATE = "candidate (potential memory)"
 VOID = {"meta", "img", "link", "br", "input", "hr"}
 
 
@@ -110,6 +114,64 @@ def test_padding_has_no_offset_in_a_frame(padded: Predictor) -> None:
     assert frame["offset"].isna().sum() == 18
     assert str(frame["offset"].dtype) == "Int64"
     assert isinstance(frame, pd.DataFrame)
+
+
+def test_a_frame_says_what_it_is_of(two_layers: Predictor) -> None:
+    trace = two_layers.trace(TEXT)
+    attrs = trace.frame().attrs
+    assert attrs["text"] == TEXT
+    assert attrs["label"] == trace.prediction.label
+    assert attrs["probability_negative"] == trace.prediction.probability_negative
+    assert "log-odds of negative" in attrs["share"]
+    of_signal = trace.frame("cell_state").attrs
+    assert of_signal["text"] == TEXT
+    assert (of_signal["signal"], of_signal["layer"]) == ("cell_state", 1)
+    assert of_signal["meaning"] == GLOSSARY["cell_state"].meaning
+    assert "share" not in of_signal
+
+
+# In a line, and in a notebook
+
+
+def test_a_trace_is_said_in_one_short_line(two_layers: Predictor) -> None:
+    trace = two_layers.trace("so bad")
+    answer = f"label={trace.prediction.label!r}, probability={trace.prediction.probability:.4f}"
+    assert repr(trace) == f"GateTrace('so bad', {answer}, steps=6, units={HIDDEN_SIZE}, layers=2)"
+    long = repr(two_layers.trace("so bad\n" * 100))
+    assert "\n" not in long
+    assert "…'" in long
+    assert len(long) < 200
+
+
+def test_a_notebook_shows_the_answer_and_the_coloured_text(two_layers: Predictor) -> None:
+    trace = two_layers.trace("so bad")
+    page = Page(snippet(trace))
+    assert page.texts["b"] == trace.prediction.label
+    shown = re.findall(r'<span title="([+-][0-9.]+)" style="background:rgba\((.*?),[0-9.]+\)[^>]*>(.)<', snippet(trace))
+    drawn = [(letter, float(share)) for share, _, letter in shown]
+    most = np.abs(trace.attribution.steps).max()
+    expected = [
+        (letter, round(float(share), 3))
+        for letter, share in zip("so bad", trace.attribution.steps, strict=True)
+        if abs(share) >= 0.05 * most
+    ]
+    assert drawn == expected
+    assert {color for share, color, _ in shown if share.startswith("-")} <= {"45,130,205"}
+    assert {color for share, color, _ in shown if share.startswith("+")} <= {"232,120,32"}
+    assert trace._repr_html_() == snippet(trace)
+
+
+@settings(max_examples=15)
+@given(text=texts())
+def test_no_text_becomes_markup_in_a_notebook(two_layers: Predictor, text: str) -> None:
+    for trace in (two_layers.trace(text), two_layers.trace(BAD_TEXT)):
+        page = Page(snippet(trace))
+        assert set(page.tags) == {"div", "b", "span"}
+        assert {name for _, name, _ in page.attributes} <= {"dir", "style", "title"}
+
+
+def test_a_long_text_is_cut_in_a_notebook(two_layers: Predictor) -> None:
+    assert "… 400 more" in snippet(two_layers.trace("a" * 1000))
 
 
 # The pieces of a coloured text
@@ -198,6 +260,17 @@ def test_a_signal_with_a_sign_has_a_scale_with_its_middle_at_0(trace: GateTrace)
         low, high = (-heat.zmax, heat.zmax) if GLOSSARY[name].signed else (0.0, 1.0)
         assert (heat.zmin, heat.zmax) == (low, high)
         assert heat.zmax > 0
+
+
+def test_a_figure_has_the_colours_of_the_page(trace: GateTrace) -> None:
+    """A signal with a sign is purple below 0 and green above it; the same scale is in the data of the page's script."""
+    page = Page(trace.to_html())
+    for name in GLOSSARY:
+        (heat,) = rows_of(trace.figure(name), "heatmap")
+        scale = [list(stop) for stop in heat.colorscale]
+        assert scale == page.data["layers"][0][name]["style"]["colorscale"]
+        if GLOSSARY[name].signed:
+            assert (scale[0][1], scale[-1][1]) == ("#762a83", "#1b7837")
 
 
 def test_the_text_stands_below_a_figure_as_text(tiny_predictor: Predictor) -> None:
@@ -349,6 +422,55 @@ def test_what_was_left_out_is_shown_as_such(tiny_predictor: Predictor) -> None:
     source = to_html(read_without_a_word(tiny_predictor), left_out=[(3, 8)])
     assert re.findall(r'class="unread"[^>]*>(.*?)<', source) == ["very "]
     assert 'class="unread"' not in to_html(tiny_predictor.trace("so bad"))
+
+
+def test_a_page_says_before_all_else_what_was_changed(two_layers: Predictor) -> None:
+    """In words, in its title, at the probability, and in the text where it was held for a part of it."""
+    clamps = [Clamp("cell_state", 0, -1.5, units=(3,), start=1, stop=3), Clamp("forget_gate", 1, 0.0)]
+    trace = dataclasses.replace(
+        two_layers.trace("so bad", clamps=clamps), text="so <i> bad", offsets=(0, 1, 2, 7, 8, 9)
+    )
+    source = trace.to_html(left_out=[(3, 7)], clamps=clamps)
+    page = Page(source)
+    assert page.texts["title"].startswith("changed: ")
+    assert "own answer to this text" in page.texts["changed"]
+    assert page.texts["li"] == "".join(
+        ["left out and not read: “<i>”, characters 3 to 6", in_words(clamps[0]), in_words(clamps[1])]
+    )
+    assert source.index('id="changed"') < source.index("<header>")
+    assert ", changed" in page.texts["header"]
+    assert re.findall(r'class="[^"]* held"[^>]*>(.)<', source) == ["o", " "]
+
+
+def test_a_page_of_a_plain_answer_tells_of_no_change(report: Page) -> None:
+    assert "changed" not in report.texts
+    assert "changed" not in report.texts["title"]
+    assert "held by force" not in report.texts["main"]
+
+
+@pytest.mark.parametrize(
+    ("clamp", "said"),
+    [
+        (
+            Clamp("forget_gate", 0, 0.0),
+            f"{FORGET_GATE} of every unit in layer 0 held at 0, at every step",
+        ),
+        (
+            Clamp("cell_state", 1, -1.5, units=(3,), start=4, stop=9),
+            "cell state (long-term memory) of unit 3 in layer 1 held at \N{MINUS SIGN}1.5, from step 4 to step 8",
+        ),
+        (
+            Clamp("candidate", 0, 1.0, units=tuple(range(10)), start=2),
+            f"{CANDIDATE} of units 0, 1, 2, 3, 4, 5, 6, 7 and 2 more in layer 0 held at 1, from step 2 to the end",
+        ),
+        (
+            Clamp("hidden_state", 0, 1.0, units=(1, 2), start=5, stop=6),
+            "hidden state (short-term memory) of units 1, 2 in layer 0 held at 1, at step 5",
+        ),
+    ],
+)
+def test_a_clamp_is_said_in_words(clamp: Clamp, said: str) -> None:
+    assert in_words(clamp) == said
 
 
 def test_a_page_tells_of_padding_cuts_and_unknown_characters(padded: Predictor) -> None:

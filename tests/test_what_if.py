@@ -23,7 +23,7 @@ clamps = st.builds(
     Clamp,
     signal=st.sampled_from(SIGNALS),
     layer=st.just(0),
-    value=st.floats(-1, 1, width=32),
+    value=st.floats(0, 1, width=32),
     units=st.none() | st.lists(st.integers(0, HIDDEN_SIZE - 1), min_size=1, max_size=3).map(tuple),
     start=st.integers(0, len(TEXT) - 1),
     stop=st.none() | st.integers(1, len(TEXT)),
@@ -104,6 +104,10 @@ def test_shares_add_up_under_a_clamp_too_unless_it_hides_the_memory(predictor: P
     [
         (Clamp("cell_state", 0, 0.0, units=(HIDDEN_SIZE,)), "units must be 0 to 7, found 8"),
         (Clamp("cell_state", 0, 0.0, units=(-1,)), "units must be 0 to 7, found -1"),
+        (Clamp("forget_gate", 0, 3.0), "value must be 0 to 1 for forget_gate, found 3"),
+        (Clamp("hidden_state", 0, float("nan")), "value must be -1 to 1"),
+        (Clamp("cell_state", 0, 0.0, start=22), "start must be 0 to 21, found 22"),
+        (Clamp("cell_state", 0, 0.0, stop=99), "stop must be 0 to 22, found 99"),
         (Clamp("cell_state", 7, 0.0), "layer must be 0 to [01], found 7"),
         (Clamp("cell_state", -1, 0.0), "layer must be 0 to [01], found -1"),
         (Clamp("cell_stat", 0, 0.0), "signal must be one of forget_gate, .* found 'cell_stat'"),  # type: ignore[arg-type]  # the fault

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from charlstm.artifacts import SAFETENSORS
+from charlstm.atlas import ATLAS, save_atlas
 from charlstm.errors import CharLSTMError
 from charlstm.predictor import Predictor, find_device
+from training.atlas import AtlasSettings, compute_atlas
 from training.data import DataFormat, LabelledTexts, read_data
 from training.describe import describe as describe_data
 from training.errors import TrainingError
@@ -22,7 +24,7 @@ from training.fit import LEARNING_CURVE, METRICS, FitSettings
 from training.fit import fit as fit_model
 from training.flags import flags_from
 from training.plots import confusion_picture, trace_picture
-from training.progress import TerminalProgress
+from training.progress import TerminalProgress, texts_bar
 from training.recipe import RECIPES, Preset, Recipe
 from training.report import description_table, evaluation_table, scores_table
 from training.splits import SplitName
@@ -41,6 +43,8 @@ ModelFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SplitSeed = Annotated[int, typer.Option(min=0, max=_LARGEST_SEED, help="Seed of the split.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")]
+TestPartOf = Annotated[str, typer.Option("--split", help="Whose test part to read: article, grouped; or all rows.")]
 
 
 def main() -> None:
@@ -85,7 +89,10 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, max=_LARGEST_SEED, help="Seed of weights, order and dropout.")] = 0,
     split_seed: SplitSeed = 42,
     device: Device = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")] = None,
+    threads: Threads = None,
+    cache: Annotated[
+        Path, typer.Option(help="The folder in which what a teacher finds is kept between runs; a gigabyte.")
+    ] = FitSettings.cache,
     *,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw an unfinished run away.")] = False,
     changes: dict[str, Any],
@@ -103,6 +110,7 @@ def fit(
         seed=seed,
         device=find_device(device),
         fresh=fresh,
+        cache=cache,
     )
     _fit(read_data(data, DataFormat(**form)), output, settings)
 
@@ -133,6 +141,52 @@ def evaluate(
 
 
 @app.command()
+@flags_from(DataFormat, into="form", panel="How to read the CSV")
+def atlas(
+    model: ModelFolder,
+    data: Data,
+    split: TestPartOf = "grouped",
+    split_seed: SplitSeed = 42,
+    limit: Annotated[int, typer.Option(min=2, help="Read at most this many texts, drawn at random.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    minimum_texts: Annotated[
+        int, typer.Option(min=2, help="Name only characters (or words) that stand in this many of the texts.")
+    ] = 50,
+    device: Device = "auto",
+    threads: Threads = None,
+    *,
+    snippets: Annotated[
+        bool,
+        typer.Option(
+            "--snippets",
+            help="Also keep, for each unit, pieces of the texts that moved it most. Without it the atlas holds "
+            "statistics and characters, and nobody's texts; with it, whoever may read the file, or ask a service "
+            "that serves it, reads pieces of DATA.",
+        ),
+    ] = False,
+    form: dict[str, Any],
+) -> None:
+    """Find out what moves each hidden unit of the model in DIR, and write it to DIR/atlas.json."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    settings = AtlasSettings(
+        split=_split_or_all(split),
+        split_seed=split_seed,
+        limit=limit,
+        seed=seed,
+        minimum_texts=minimum_texts,
+        snippets=snippets,
+    )
+    predictor = Predictor.load(model, device)
+    labelled = read_data(data, DataFormat(**form))
+    with texts_bar(_console(stderr=True)) as progress:
+        found = compute_atlas(predictor, labelled, settings, progress)
+    save_atlas(model, found)
+    texts = found.rows.positive + found.rows.negative
+    typer.echo(f"wrote {model / ATLAS}, from {texts:,} texts ({found.part})", err=True)
+
+
+@app.command()
 def trace(
     model: ModelFolder,
     text: Annotated[str, typer.Argument(help="What the model reads.")],
@@ -140,9 +194,9 @@ def trace(
 ) -> None:
     """Draw what happens in the memory of the model in DIR while it reads a text."""
     predictor = Predictor.load(model, "cpu")
-    traced = predictor.predict_and_trace(text, truncate=True)
+    traced = predictor.trace(text, truncate=True)
     title = f"{text[:80]!r}: {traced.prediction.label}, {traced.prediction.probability:.2f}"
-    picture.write_bytes(trace_picture(traced.trace, title))
+    picture.write_bytes(trace_picture(traced, title))
     typer.echo(f"{title}; wrote {picture}")
 
 

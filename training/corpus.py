@@ -9,6 +9,7 @@ from torch import Tensor
 from charlstm.encoding import TextEncoder
 from charlstm.errors import EmptyTextError
 from charlstm.vocabulary import PADDING_ID
+from training.distillation import LessonBatch, Lessons
 
 # Batches are cut from pools of this many, each sorted by length: little padding, and still a random mix.
 _POOL_OF_BATCHES = 64
@@ -16,11 +17,12 @@ _POOL_OF_BATCHES = 64
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch: token_ids (B, T), lengths (B,), labels (B,) as float32."""
+    """One batch: token_ids (B, T), lengths (B,), labels (B,) as float32, and what a teacher says if there is one."""
 
     token_ids: Tensor
     lengths: Tensor
     labels: Tensor
+    lessons: LessonBatch | None = None
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Corpus:
         token_ids: (N,) the tokens of all texts, one text after the other.
         starts: (R,) where each text begins.
         lengths: (R,) how many tokens it has.
-        labels: (R,) float32, 1 for negative.
+        labels: (R,) float32, 1 for negative; between 0 and 1 where that is not sure.
         pad_to: As in `ModelConfig`.
+        lessons: What a teacher says of the texts, if there is one.
     """
 
     token_ids: Tensor
@@ -40,6 +43,7 @@ class Corpus:
     lengths: Tensor
     labels: Tensor
     pad_to: int | None
+    lessons: Lessons | None = None
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -54,7 +58,8 @@ class Corpus:
         where = (self.starts[rows][:, None] + at).clamp(max=len(self.token_ids) - 1)
         token_ids = self.token_ids[where].masked_fill(~inside, PADDING_ID)
         read = lengths if self.pad_to is None else torch.full_like(lengths, steps)
-        return Batch(token_ids, read, self.labels[rows])
+        lessons = None if self.lessons is None else self.lessons.batch(rows)
+        return Batch(token_ids, read, self.labels[rows], lessons)
 
     def shuffled(self, batch_size: int, generator: torch.Generator, *, by_length: bool) -> Iterator[Batch]:
         """Give every text once, in random batches, of similar lengths if asked."""
@@ -73,11 +78,11 @@ class Corpus:
 
 
 def encode_corpus(
-    encoder: TextEncoder, texts: Sequence[str], labels: Sequence[int], pad_to: int | None, device: torch.device
+    encoder: TextEncoder, texts: Sequence[str], labels: Sequence[float], pad_to: int | None, device: torch.device
 ) -> Corpus:
     """Encode texts once; those over the length limit are cut, those without a token are left out."""
     encoded: list[tuple[int, ...]] = []
-    kept: list[int] = []
+    kept: list[float] = []
     for text, label in zip(texts, labels, strict=True):
         try:
             encoded.append(encoder.encode(text, truncate=True).token_ids)

@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from charlstm.config import NEGATIVE, POSITIVE
 from training.errors import DataError
 
+_OTHER_LABEL = "label "  # how the reason begins that keeps such a row out
+
 
 class DataFormat(BaseModel):
     """How to read a CSV: by default, Kaggle's. Its fields are flags of every command that reads data."""
@@ -69,6 +71,8 @@ class LabelledTexts:
         groups: (R,) which texts belong together, as numbers; None if the file does not say.
         rows_read: All rows of the file.
         dropped: The rows that are not here, by reason.
+        unlabelled: The texts of dropped rows with another label, which a teacher may still judge. Those that share a
+            group with a labelled row are not here, so that none can be a paraphrase of a test text.
     """
 
     name: str
@@ -78,6 +82,7 @@ class LabelledTexts:
     groups: npt.NDArray[np.int64] | None
     rows_read: int
     dropped: tuple[Dropped, ...]
+    unlabelled: tuple[str, ...] = ()
 
     @cached_property
     def rows_sha256(self) -> str:
@@ -85,6 +90,11 @@ class LabelledTexts:
         groups = None if self.groups is None else self.groups.tolist()
         rows = json.dumps([self.texts, self.labels.tolist(), groups])
         return hashlib.sha256(rows.encode()).hexdigest()
+
+    @cached_property
+    def unlabelled_sha256(self) -> str:
+        """Hash of the unlabelled texts, in their order."""
+        return hashlib.sha256(json.dumps(self.unlabelled).encode()).hexdigest()
 
 
 def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
@@ -111,6 +121,7 @@ def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
         groups=_numbered(kept["group"]) if form.groups_in else None,
         rows_read=len(rows),
         dropped=_dropped(rows["line"], reasons),
+        unlabelled=_unlabelled(rows, reasons),
     )
 
 
@@ -178,8 +189,17 @@ def _reasons_to_drop(rows: pd.DataFrame, form: DataFormat) -> "pd.Series[str]":
     reasons[rows["text"].str.contains("\0", regex=False)] = "a NUL character in the text"
     reasons[rows["text"] == ""] = "no text"
     other = ~rows["label"].isin([form.positive, form.negative])
-    reasons[other] = "label " + rows["label"][other].map(repr)
+    reasons[other] = _OTHER_LABEL + rows["label"][other].map(repr)
     return reasons
+
+
+def _unlabelled(rows: pd.DataFrame, reasons: "pd.Series[str]") -> tuple[str, ...]:
+    """Pick the texts that only their label keeps out."""
+    readable = (rows["text"] != "") & ~rows["text"].str.contains("\0", regex=False)
+    others = rows[readable & reasons.str.startswith(_OTHER_LABEL).fillna(value=False)]
+    if "group" in rows:
+        others = others[~others["group"].isin(rows["group"][reasons.isna()])]
+    return tuple(others["text"])
 
 
 def _numbered(groups: "pd.Series[str]") -> npt.NDArray[np.int64]:

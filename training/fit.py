@@ -1,5 +1,6 @@
 """From labelled texts to a folder of artifacts: split, vocabulary, training, calibration, scores, files."""
 
+import dataclasses
 import json
 import os
 import platform
@@ -8,6 +9,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,12 +23,16 @@ from charlstm.vocabulary import Vocabulary
 from training.checkpoint import EpochRecord, RunState
 from training.corpus import Corpus, encode_corpus
 from training.data import LabelledTexts
+from training.distillation import lessons_of
 from training.errors import TrainingError
 from training.evaluate import score_rows
-from training.metrics import fit_temperature
+from training.metrics import Labels, Probabilities, fit_temperature
+from training.minilm import MiniLM
 from training.plots import learning_curve
 from training.recipe import Recipe
 from training.splits import Rows, SplitName, hold_out, split_rows
+from training.teacher import Classroom
+from training.teaching import teach
 from training.trainer import Progress, Run, predict_logits, train
 
 LEARNING_CURVE, METRICS = "learning-curve.png", "metrics.json"
@@ -45,6 +52,7 @@ class FitSettings:
         seed: The seed of everything else.
         device: What to train on.
         fresh: Whether an unfinished run in the output folder is thrown away instead of continued.
+        cache: The folder in which what is taught is kept between runs.
     """
 
     name: str
@@ -55,6 +63,7 @@ class FitSettings:
     seed: int
     device: torch.device
     fresh: bool = False
+    cache: Path = Path("runs") / "teacher"
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,8 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
         KeyboardInterrupt: Ctrl-C before the first epoch was over. Later, Ctrl-C keeps the best epoch so far.
     """
     _check_place(output)
+    if settings.recipe.teacher_share > 0:
+        _check_place(settings.cache)
     if settings.also_score is not None:
         split_rows(data, settings.also_score, settings.split_seed)  # fails now, not after the first training
     fitted = _fit_split(data, settings.split, output, settings, progress)
@@ -105,13 +116,13 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
     return config
 
 
-def _check_place(output: Path) -> None:
+def _check_place(folder: Path) -> None:
     """Find out before training, not after it, that nothing can be written."""
-    place = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not place.is_dir():
-        raise TrainingError(f"{output}: cannot be written, {place} is no folder")
+        raise TrainingError(f"{folder}: cannot be written, {place} is no folder")
     if not os.access(place, os.W_OK):
-        raise TrainingError(f"{output}: cannot be written, {place} is read-only")
+        raise TrainingError(f"{folder}: cannot be written, {place} is read-only")
 
 
 def _second_score(
@@ -140,13 +151,16 @@ def _fit_split(
     _check_labels(split_name, {"training": train_on.labels, "test": torch.from_numpy(data.labels[split.test])})
     if recipe.validation_fraction > 0:
         _check_labels(split_name, {"validation": validate_on.labels})
-    torch.manual_seed(settings.seed)
-    model = SentimentLSTM(recipe.model_settings(vocabulary.num_embeddings)).to(device)
+    learn_from = train_on
+    if recipe.teacher_share > 0:
+        progress.preparing(f"{split_name} split: asking the teacher, minutes unless {settings.cache} holds its answers")
+        learn_from = _taught(data, parts.train, encoder, split_name, settings)
+    model = _new_network(recipe, vocabulary, settings.seed).to(device)
     checkpoint = _checkpoint(output, split_name)
     if settings.fresh:
         checkpoint.unlink(missing_ok=True)
     progress.run_started(f"{split_name} split", recipe.epochs)
-    run = Run(recipe, train_on, validate_on, settings.seed, checkpoint, _fingerprint(data, split_name, settings))
+    run = Run(recipe, learn_from, validate_on, settings.seed, checkpoint, _fingerprint(data, split_name, settings))
     state = train(model, run, progress)
     record = _training_record(data, split_name, settings, state, (train_on, validate_on))
     config = ArtifactConfig(
@@ -162,6 +176,16 @@ def _fit_split(
     return Fitted(Artifacts(config, vocabulary, model, version="unsaved"), tuple(state.history))
 
 
+def _new_network(recipe: Recipe, vocabulary: Vocabulary, seed: int) -> SentimentLSTM:
+    torch.manual_seed(seed)
+    model = SentimentLSTM(recipe.model_settings(vocabulary.num_embeddings))
+    with torch.no_grad():
+        for layer in range(recipe.num_layers):
+            biases = model.lstm.get_parameter(f"bias_ih_l{layer}")
+            biases[recipe.hidden_size : 2 * recipe.hidden_size] += recipe.forget_bias  # PyTorch stacks i, f, g, o
+    return model
+
+
 def _check_labels(split: SplitName, labels: Mapping[str, Tensor]) -> None:
     """Find out before training that a part has texts of one label only, and so can't be trained on or scored."""
     for part, found in labels.items():
@@ -174,6 +198,33 @@ def _check_labels(split: SplitName, labels: Mapping[str, Tensor]) -> None:
 def _encode(data: LabelledTexts, rows: Rows, encoder: TextEncoder, recipe: Recipe, device: torch.device) -> Corpus:
     texts = [data.texts[row] for row in rows]
     return encode_corpus(encoder, texts, data.labels[rows].tolist(), recipe.pad_to, device)
+
+
+def _taught(data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitName, settings: FitSettings) -> Corpus:
+    """Encode the texts to train on with all that a teacher says of them."""
+    recipe, device = settings.recipe, settings.device
+    by_group = split is SplitName.GROUPED
+    room = Classroom(data, rows, by_group=by_group, tuned=recipe.tuned_teacher)
+    teaching = teach(room, lambda: MiniLM(device), settings.cache)
+    texts = {row: data.texts[row] for row in rows.tolist()}
+    if recipe.unlabelled:
+        texts |= dict(enumerate(data.unlabelled, start=len(data.texts)))
+    opinions = teaching.of_whole_texts(list(texts))
+    groups = data.groups[rows] if by_group and data.groups is not None else np.arange(len(rows))
+    opinions[: len(rows)] = _blend(opinions[: len(rows)], data.labels[rows], groups, recipe.teacher_share)
+    corpus = encode_corpus(encoder, list(texts.values()), opinions.tolist(), recipe.pad_to, device)
+    return dataclasses.replace(corpus, lessons=lessons_of(encoder, texts, teaching, device))
+
+
+def _blend(opinions: Probabilities, labels: Labels, groups: Labels, share: float) -> Probabilities:
+    """Mix what a teacher says of R texts, averaged over each group, with their labels.
+
+    Paraphrases of one text say the same; what their teachers say of them together is right more often.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    of_group = np.bincount(group, weights=opinions) / np.bincount(group)
+    blended: npt.NDArray[np.float64] = share * of_group[group] + (1 - share) * labels
+    return blended
 
 
 def _calibrate(model: SentimentLSTM, validation: Corpus) -> Calibration:
@@ -213,6 +264,7 @@ def _fingerprint(data: LabelledTexts, split: SplitName, settings: FitSettings) -
     return json.dumps(
         {
             "rows": data.rows_sha256,
+            "unlabelled": data.unlabelled_sha256 if settings.recipe.unlabelled else None,
             "split": split.value,
             "split_seed": settings.split_seed,
             "seed": settings.seed,

@@ -1,5 +1,7 @@
 """Progress on a terminal: bars with loss and time left, and one line for each finished epoch."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -7,6 +9,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from training.checkpoint import EpochRecord
+
+
+@contextmanager
+def texts_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show how many texts are read, and the time left; where there is no terminal, nothing.
+
+    Yields:
+        What to call with the number of texts read, and of all texts.
+    """
+    columns = (TextColumn("texts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        task = bars.add_task("texts", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 class TerminalProgress:
@@ -38,6 +53,10 @@ class TerminalProgress:
     ) -> None:
         """Stop drawing, and leave the cursor as it was."""
         self._bars.stop()
+
+    def preparing(self, what: str) -> None:
+        """Write what is being done, so that nobody takes minutes of silence for the end."""
+        self._console.print(what, highlight=False, soft_wrap=True)
 
     def run_started(self, title: str, epochs: int) -> None:
         """Remember which model it is."""

@@ -25,6 +25,10 @@ class Recipe(BaseModel):
     hidden_size: int = Field(ge=1, le=1_000_000, description="Units of each LSTM layer.")
     num_layers: int = Field(default=1, ge=1, le=100, description="LSTM layers on each other.")
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="Share of values dropped in training.")
+    forget_bias: float = Field(
+        default=0.0,
+        description="Added to the forget gates' biases at the start: a new network then keeps what it reads.",
+    )
     epochs: int = Field(ge=1, description="Times every training text is read.")
     batch_size: int = Field(ge=1, description="Texts a step.")
     by_length: bool = Field(default=False, description="Batch texts of similar length, which saves most padding.")
@@ -47,6 +51,34 @@ class Recipe(BaseModel):
         lt=1.0,
         description="Share of the training rows that chooses the best epoch and the temperature; 0: the last epoch.",
     )
+    teacher_share: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of a teacher's opinion in what a text is trained on; the rest is its label. 0: no teacher.",
+    )
+    tuned_teacher: bool = Field(
+        default=False, description="Fine-tune a sentence encoder for the teacher, too: better, and half an hour more."
+    )
+    unlabelled: bool = Field(
+        default=False, description="Learn from texts with other labels, too, what the teacher thinks of them."
+    )
+    word_weight: float = Field(
+        default=0.0, ge=0.0, description="Weight of the loss against the teacher's opinion after each word."
+    )
+    embedding_weight: float = Field(
+        default=0.0,
+        ge=0.0,
+        description="Weight of the distance, after each word, to where a sentence encoder sees the text so far.",
+    )
+
+    @model_validator(mode="after")
+    def _only_a_teacher_teaches(self) -> Self:
+        if self.teacher_share == 0:
+            for name in ("tuned_teacher", "unlabelled", "word_weight", "embedding_weight"):
+                if getattr(self, name):
+                    raise ValueError(f"--{name.replace('_', '-')} needs a teacher: a --teacher-share above 0")
+        return self
 
     @model_validator(mode="after")
     def _text_fits_the_padding(self) -> Self:
@@ -76,7 +108,28 @@ class Preset(StrEnum):
 
     ARTICLE = "article"
     DEFAULT = "default"
+    TAUGHT = "taught"
 
+
+# Dropout, masked characters and weight decay, because the distinct tweets are few and the network is not small.
+_DEFAULT = Recipe(
+    casefold=True,
+    max_length=1000,
+    min_count=10,
+    embedding_dim=64,
+    hidden_size=256,
+    dropout=0.4,
+    epochs=12,
+    batch_size=64,
+    by_length=True,
+    learning_rate=0.003,
+    warmup=0.1,
+    weight_decay=0.01,
+    mask_rate=0.05,
+    clip_norm=1.0,
+    precision="bfloat16",
+    validation_fraction=0.1,
+)
 
 RECIPES = {
     # As published: one unit, every text padded to 200 steps, and the padding read like text.
@@ -89,23 +142,22 @@ RECIPES = {
         batch_size=32,
         learning_rate=0.001,
     ),
-    # Dropout, masked characters and weight decay, because the distinct tweets are few and the network is not small.
-    Preset.DEFAULT: Recipe(
-        casefold=True,
-        max_length=1000,
-        min_count=10,
-        embedding_dim=64,
-        hidden_size=256,
-        dropout=0.4,
-        epochs=12,
-        batch_size=64,
-        by_length=True,
-        learning_rate=0.003,
-        warmup=0.1,
-        weight_decay=0.01,
-        mask_rate=0.05,
-        clip_norm=1.0,
-        precision="bfloat16",
-        validation_fraction=0.1,
+    # The labels alone: what the committed model is made by.
+    Preset.DEFAULT: _DEFAULT,
+    # A teacher has more to say than the labels: a network can learn from it for longer before it knows it by heart.
+    Preset.TAUGHT: _DEFAULT.model_copy(
+        update={
+            "dropout": 0.1,
+            "forget_bias": 1.0,
+            "epochs": 30,
+            "learning_rate": 0.005,
+            "warmup": 0.03,
+            "mask_rate": 0.03,
+            "teacher_share": 0.7,
+            "tuned_teacher": True,
+            "unlabelled": True,
+            "word_weight": 1.0,
+            "embedding_weight": 6.0,
+        }
     ),
 }

@@ -13,15 +13,21 @@ from charlstm.model import SentimentLSTM
 from charlstm.vocabulary import PADDING_ID
 from training.checkpoint import EpochRecord, RunState, Validation, load_checkpoint, save_checkpoint
 from training.corpus import Batch, Corpus
+from training.distillation import Student, lesson_losses
 from training.errors import TrainingError
 from training.metrics import accuracy_and_auc
 from training.recipe import Recipe
 
 _SCORING_BATCH = 256
 
+Learner = SentimentLSTM | Student
+
 
 class Progress(Protocol):
     """Whom the loop tells how far it is."""
+
+    def preparing(self, what: str) -> None:
+        """Something begins that may take minutes, before the training."""
 
     def run_started(self, title: str, epochs: int) -> None:
         """The training of one model begins."""
@@ -68,15 +74,17 @@ def train(model: SentimentLSTM, run: Run, progress: Progress) -> RunState:
         KeyboardInterrupt: Ctrl-C before the first epoch was over.
     """
     recipe = run.recipe
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    lessons = run.train.lessons
+    learner = model if lessons is None else Student(model, lessons.embeddings.shape[1]).to(model.device)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     state = load_checkpoint(run.checkpoint, run.fingerprint)
     if state is not None:
-        model.load_state_dict(state.weights)
+        learner.load_state_dict(state.weights)
         optimizer.load_state_dict(state.optimizer)
     try:
         for epoch in range(0 if state is None else len(state.history), recipe.epochs):
-            record = _train_epoch(model, optimizer, run, epoch, progress)
-            state = _after_epoch(model, optimizer, record, state)
+            record = _train_epoch(learner, optimizer, run, epoch, progress)
+            state = _after_epoch(learner, optimizer, record, state)
             save_checkpoint(run.checkpoint, run.fingerprint, state)
             progress.epoch_done(record)
     except KeyboardInterrupt:
@@ -109,7 +117,7 @@ def learning_rate_at(progress: float, recipe: Recipe) -> float:
 
 
 def _train_epoch(
-    model: SentimentLSTM, optimizer: torch.optim.Optimizer, run: Run, epoch: int, progress: Progress
+    learner: Learner, optimizer: torch.optim.Optimizer, run: Run, epoch: int, progress: Progress
 ) -> EpochRecord:
     # One seed an epoch: a resumed run then draws the same numbers as an uninterrupted one.
     torch.manual_seed(run.seed * 1_000_003 + epoch)
@@ -117,32 +125,44 @@ def _train_epoch(
     recipe, started = run.recipe, time.perf_counter()
     batches = math.ceil(len(run.train) / recipe.batch_size)
     progress.epoch_started(epoch, batches)
-    model.train()
+    learner.train()
     total_loss, texts = 0.0, 0
     for number, batch in enumerate(run.train.shuffled(recipe.batch_size, generator, by_length=recipe.by_length)):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at((epoch + (number + 1) / batches) / recipe.epochs, recipe)
-        loss = _train_batch(model, optimizer, recipe, batch)
+        loss = _train_batch(learner, optimizer, recipe, batch)
         _check_finite(loss)
         total_loss, texts = total_loss + loss * len(batch.labels), texts + len(batch.labels)
         progress.batch_done(total_loss / texts)
     seconds = time.perf_counter() - started
     tokens = int(run.train.lengths.sum())
-    validation = _validate(model, run.validation)
+    validation = _validate(_network(learner), run.validation)
     return EpochRecord(epoch, total_loss / texts, validation, seconds, tokens / seconds)
 
 
-def _train_batch(model: SentimentLSTM, optimizer: torch.optim.Optimizer, recipe: Recipe, batch: Batch) -> float:
-    token_ids = _mask(batch.token_ids, recipe.mask_rate, model.config.num_embeddings - 1)
-    with torch.autocast(token_ids.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-        logits = model(token_ids, batch.lengths)
-    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), batch.labels)
+def _train_batch(learner: Learner, optimizer: torch.optim.Optimizer, recipe: Recipe, batch: Batch) -> float:
+    token_ids = _mask(batch.token_ids, recipe.mask_rate, _network(learner).config.num_embeddings - 1)
+    loss, objective = _losses(learner, token_ids, batch, recipe)
     optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    torch.autograd.backward(objective)
     if recipe.clip_norm is not None:
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        nn.utils.clip_grad_norm_(learner.parameters(), recipe.clip_norm)
     optimizer.step()
     return float(loss.detach())
+
+
+def _losses(learner: Learner, token_ids: Tensor, batch: Batch, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return the loss against the labels, which is reported, and that which is minimised."""
+    if batch.lessons is None or isinstance(learner, SentimentLSTM):
+        with torch.autocast(token_ids.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = _network(learner)(token_ids, batch.lengths)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), batch.labels)
+        return loss, loss
+    with torch.autocast(token_ids.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        answers = learner(token_ids, batch.lengths, batch.lessons)
+    loss = nn.functional.binary_cross_entropy_with_logits(answers.logits.float(), batch.labels)
+    opinion, distance = lesson_losses(answers, batch.lessons)
+    return loss, loss + recipe.word_weight * opinion + recipe.embedding_weight * distance
 
 
 def _mask(token_ids: Tensor, rate: float, unknown_id: int) -> Tensor:
@@ -167,10 +187,10 @@ def _check_finite(loss: float) -> None:
 
 
 def _after_epoch(
-    model: SentimentLSTM, optimizer: torch.optim.Optimizer, record: EpochRecord, before: RunState | None
+    learner: Learner, optimizer: torch.optim.Optimizer, record: EpochRecord, before: RunState | None
 ) -> RunState:
-    weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    state = RunState(weights, optimizer.state_dict(), weights, record.epoch, [record])
+    weights = _copy(learner)
+    state = RunState(weights, optimizer.state_dict(), _copy(_network(learner)), record.epoch, [record])
     if before is None:
         return state
     state.history = [*before.history, record]
@@ -179,3 +199,11 @@ def _after_epoch(
     if record.validation is not None and best is not None and record.validation.auc <= best.auc:
         state.best_weights, state.best_epoch = before.best_weights, before.best_epoch
     return state
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+
+
+def _network(learner: Learner) -> SentimentLSTM:
+    return learner.model if isinstance(learner, Student) else learner

@@ -3,13 +3,18 @@
 
 const KEPT_KEY = "charlstm.key";
 
+/** @typedef {{field: string, message: string, limit?: number, found?: number | string}} Fault */
+
 /** What the service says when it gives no other answer (RFC 9457). */
 export class Problem extends Error {
-  /** @param {{title?: string, detail?: string, status?: number, retry_after?: number}} document */
+  /** @param {{type?: string, title?: string, detail?: string, status?: number, retry_after?: number, errors?: Fault[]}} document */
   constructor(document) {
     super(document.detail ?? document.title ?? "The service gave no answer.");
     this.title = document.title ?? "No answer";
     this.status = document.status ?? 0;
+    /** The end of its type, such as `text-too-long`. */
+    this.kind = document.type?.split("/").at(-1) ?? "";
+    this.errors = document.errors ?? [];
     /** @type {number | null} seconds */
     this.retryAfter = document.retry_after ?? null;
   }

@@ -7,7 +7,7 @@
  * longer a drawing took, the longer the chart waits before the next.
  */
 
-import { element, visible } from "./format.js";
+import { element } from "./format.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 /** @typedef {{data: object[], layout: Record<string, any>, steps: number, height: number}} Figure */
@@ -52,6 +52,7 @@ export function palette() {
     positive: `rgb(${rgb("--positive-fill")})`,
     negativeSoft: `rgba(${rgb("--negative-fill")},0.30)`,
     positiveSoft: `rgba(${rgb("--positive-fill")},0.30)`,
+    signed: ["--below", "--slightly-below", "--middle", "--slightly-above", "--above"].map(value),
     shade: "rgba(128,128,128,0.16)",
     sans: value("--sans"),
     mono: value("--mono"),
@@ -66,7 +67,8 @@ export function palette() {
 export function characterTicks(trace, width) {
   const step = width / trace.length;
   if (step >= LETTER + 1) {
-    return { tickvals: trace.tokens.map((_, index) => index), ticktext: trace.tokens.map(visible) };
+    const label = (/** @type {number} */ at) => fitting(trace.written(at), step);
+    return { tickvals: trace.tokens.map((_, index) => index), ticktext: trace.tokens.map((_, index) => label(index)) };
   }
   const tickvals = [];
   const ticktext = [];
@@ -84,6 +86,17 @@ export function characterTicks(trace, width) {
     free = middle + half + LETTER;
   }
   return { tickvals, ticktext };
+}
+
+/**
+ * A character as there is room for it: a sign in place of a wide one, and of one that is nothing by itself.
+ * @param {string} character
+ * @param {number} room in pixels
+ */
+export function fitting(character, room) {
+  const narrow = /^[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\p{N}\p{P}\p{Sc}\p{Sm}\p{Sk}␣↵⇥·]$/u.test(character) && !/[\u2e80-\uffff]/.test(character);
+  if (narrow) return character;
+  return /^[^\p{M}\p{C}]$/u.test(character) && room >= 2 * LETTER + 1 ? character : "□";
 }
 
 /**
@@ -277,20 +290,6 @@ export class Chart {
     this.restsUntil = performance.now() + REST * (performance.now() - started);
   }
 
-  /**
-   * Draw it once more as it is, for a file.
-   * @param {number} width
-   * @returns {Promise<{url: string, height: number} | null>}
-   */
-  async picture(width) {
-    const Plotly = await loadPlotly();
-    const figure = this.figure(width - LEFT - RIGHT);
-    if (!figure) return null;
-    const layout = { ...figure.layout, width, height: figure.height };
-    const url = await Plotly.toImage({ data: figure.data, layout }, { format: "png", width, height: figure.height, scale: 2 });
-    return { url, height: figure.height };
-  }
-
   /** @param {string} message */
   #say(message) {
     this.#plot.textContent = message;
@@ -315,6 +314,18 @@ export class Chart {
     const width = widthFor(this.#steps, this.box.clientWidth) - LEFT - RIGHT;
     this.#cursor.style.left = `${LEFT + ((step + 0.5) / this.#steps) * width}px`;
   }
+}
+
+/**
+ * Draw a figure for a file.
+ * @param {(width: number) => Figure} figure
+ * @param {number} width
+ */
+export async function pictureOf(figure, width) {
+  const Plotly = await loadPlotly();
+  const { data, layout, height } = figure(width - LEFT - RIGHT);
+  const url = await Plotly.toImage({ data, layout: { ...layout, width, height } }, { format: "png", width, height, scale: 2 });
+  return { url, height };
 }
 
 /**

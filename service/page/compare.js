@@ -1,13 +1,16 @@
 // @ts-check
 /** Two texts side by side: aligned, where they part, what turned the answer, and how far their memories are apart. */
 
+import { byWord } from "./alignment.js";
 import { askJson } from "./api.js";
-import { baseLayout, palette, stepAxis } from "./charts.js";
-import { byId, element, percent, side, signed, verdictOf, visible } from "./format.js";
+import { baseLayout, fitting, palette, stepAxis } from "./charts.js";
+import { byId, element, percent, side, signed, verdictOf, writtenToken } from "./format.js";
 import { signalOf } from "./signals.js";
 
-/** @typedef {{start: number, stop: number, text: string, share: number}} Part */
-/** @typedef {{kind: string, first: Part, second: Part, difference: number}} Segment */
+/** @typedef {import("./alignment.js").Part} Part */
+/** @typedef {import("./alignment.js").Segment} Segment */
+
+const NARROWEST = 7; // pixels of a column that a character has room in
 
 /**
  * @param {string} first
@@ -20,20 +23,25 @@ export function compare(first, second) {
 /** @param {any} answer */
 export function showComparison(answer) {
   byId("comparison").hidden = false;
-  byId("turned").replaceChildren(...sentence(answer));
-  byId("alignment").replaceChildren(...answer.segments.map(segmentView));
+  const segments = byWord(answer);
+  byId("turned").replaceChildren(...sentence(answer, segments));
+  byId("alignment").replaceChildren(...segments.map(segmentView));
 }
 
-/** @param {any} answer @returns {(string | Node)[]} */
-function sentence(answer) {
+/**
+ * @param {any} answer
+ * @param {Segment[]} segments by word
+ * @returns {(string | Node)[]}
+ */
+function sentence(answer, segments) {
   if (answer.parts_at === null) return ["The texts are the same to the network."];
   const said = (/** @type {any} */ { probabilities }) => {
     const { label, probability } = verdictOf(probabilities.negative);
     return element("span", { class: label }, `${label} ${percent(probability)}`);
   };
-  const different = answer.segments.filter((/** @type {Segment} */ segment) => segment.kind !== "equal");
+  const different = segments.filter((segment) => segment.kind !== "equal");
   const own = sum(different);
-  const [turning] = answer.turned_by.map((/** @type {number} */ index) => answer.segments[index]).filter((/** @type {Segment} */ segment) => segment.kind !== "equal");
+  const [turning] = [...different].sort((one, other) => Math.abs(other.difference) - Math.abs(one.difference));
   return [
     said(answer.first),
     " here, ",
@@ -101,9 +109,10 @@ export function columns(segments) {
 /**
  * @param {any} answer
  * @param {string} signal
+ * @param {number} room in pixels
  * @returns {import("./charts.js").Figure}
  */
-export function comparisonFigure(answer, signal) {
+export function comparisonFigure(answer, signal, room) {
   const colours = palette();
   const { first, second, width } = columns(answer.segments);
   const line = (/** @type {any} */ read, /** @type {number[]} */ x, /** @type {string} */ name, /** @type {object} */ style) => ({
@@ -113,7 +122,7 @@ export function comparisonFigure(answer, signal) {
     x,
     y: read.probability_so_far,
     line: { shape: "hvh", width: 2, color: colours.ink, ...style },
-    text: read.tokens.map((/** @type {string} */ token, /** @type {number} */ step) => `${name}: ‘${visible(token)}’ ${percent(read.probability_so_far[step])} negative`),
+    text: writtenTokens(read).map((token, /** @type {number} */ step) => `${name}: ‘${token}’ ${percent(read.probability_so_far[step])} negative`),
     hoverinfo: "text",
   });
   const apart = answer.signals.at(-1)[signal];
@@ -139,8 +148,8 @@ export function comparisonFigure(answer, signal) {
       showlegend: true,
       legend: { orientation: "h", x: 0, y: 1.09, yanchor: "bottom", traceorder: "normal", font: { color: colours.ink } },
       margin: { ...base.margin, t: 30 },
-      xaxis: { ...stepAxis(width), ...ticks(answer, second, first, width), anchor: "y2", tickangle: 0, tickfont: { family: colours.mono, size: 12, color: colours.ink } },
-      yaxis: { domain: [0.44, 1], range: [0, 1], fixedrange: true, tickvals: [0, 0.5, 1], ticktext: ["0 %", "50 %", "100 %"], gridcolor: colours.line, zeroline: false, title: { text: "P(negative)", font: { size: 12 }, standoff: 6 } },
+      xaxis: { ...stepAxis(width), ...ticks(answer, second, first, width, room), anchor: "y2", tickangle: 0, tickfont: { family: colours.mono, size: 12, color: colours.ink } },
+      yaxis: { domain: [0.44, 1], range: [-0.02, 1.02], fixedrange: true, tickvals: [0, 0.5, 1], ticktext: ["0 %", "50 %", "100 %"], gridcolor: colours.line, zeroline: false, title: { text: "P(negative)", font: { size: 12 }, standoff: 6 } },
       yaxis2: { domain: [0, 0.28], fixedrange: true, nticks: 3, rangemode: "tozero", gridcolor: colours.line, zerolinecolor: colours.soft },
       annotations: [{ xref: "paper", yref: "paper", x: 0, y: 0.29, xanchor: "left", yanchor: "bottom", showarrow: false, text: `<b>How far apart</b>  ${signalOf(signal).title.toLowerCase()}, root mean square over the units, at characters that both have`, font: { size: 12.5, color: colours.ink } }],
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.5, y1: 0.5, line: { color: colours.soft, width: 1, dash: "dot" } }],
@@ -148,19 +157,27 @@ export function comparisonFigure(answer, signal) {
   };
 }
 
+/** @param {any} read @returns {string[]} */
+function writtenTokens(read) {
+  const points = Array.from(read.text);
+  return read.tokens.map((/** @type {string} */ _, /** @type {number} */ step) => writtenToken({ ...read, points }, step));
+}
+
 /**
  * @param {any} answer
  * @param {number[]} second
  * @param {number[]} first
- * @param {number} width
+ * @param {number} width in columns
+ * @param {number} room in pixels
  */
-function ticks(answer, second, first, width) {
-  if (width > 90) return { showticklabels: false };
+function ticks(answer, second, first, width, room) {
+  if (width > 90 || room / width < NARROWEST) return { showticklabels: false };
   const labels = new Array(width).fill("");
-  answer.second.tokens.forEach((/** @type {string} */ token, /** @type {number} */ step) => (labels[second[step]] = visible(token)));
-  answer.first.tokens.forEach((/** @type {string} */ token, /** @type {number} */ step) => {
+  const short = (/** @type {any} */ read) => writtenTokens(read).map((token) => fitting(token, room / width));
+  short(answer.second).forEach((token, step) => (labels[second[step]] = token));
+  short(answer.first).forEach((token, step) => {
     const at = first[step];
-    if (labels[at] !== visible(token)) labels[at] = labels[at] ? `${visible(token)}<br>${labels[at]}` : visible(token);
+    if (labels[at] !== token) labels[at] = labels[at] ? `${token}<br>${labels[at]}` : token;
   });
   return { tickvals: labels.map((_, at) => at), ticktext: labels };
 }

@@ -63,6 +63,18 @@ export function visible(token) {
 }
 
 /**
+ * Write what a step read: for a token that stands for all unknown ones, what the text has there.
+ * @param {{points: string[], tokens: string[], offsets: (number | null)[]}} read
+ * @param {number} step
+ */
+export function writtenToken({ points, tokens, offsets }, step) {
+  const start = offsets[step];
+  if (tokens[step] !== "<UNK>" || start === null || start === undefined) return visible(tokens[step]);
+  const stop = offsets.find((offset, at) => at > step && offset !== null && offset > start) ?? points.length;
+  return visible(stop - start > 1 ? points.slice(start, stop).join("").trim() : points[start]);
+}
+
+/**
  * @param {number} count
  * @param {string} one
  * @param {string} [many]

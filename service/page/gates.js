@@ -2,7 +2,7 @@
 /** Strips along the text, one above the other: the gates' means, or the six signals of one unit. */
 
 import { baseLayout, characterTicks, paddingBand, palette, stepAxis, steppedLine } from "./charts.js";
-import { plain, visible } from "./format.js";
+import { plain } from "./format.js";
 import { GATES, signalOf } from "./signals.js";
 import { halfLife, means } from "./trace.js";
 
@@ -33,7 +33,7 @@ export function stripsFigure(trace, strips, width, strip = STRIP) {
     const top = 1 - index / strips.length;
     layout[index ? `yaxis${index + 1}` : "yaxis"] = {
       domain: [top - 0.78 / strips.length, top - 0.24 / strips.length],
-      range: shown.range,
+      range: roomy(shown.range),
       tickvals: shown.range[0] < 0 ? [shown.range[0], 0, shown.range[1]] : shown.range,
       ticktext: (shown.range[0] < 0 ? [shown.range[0], 0, shown.range[1]] : shown.range).map(short),
       fixedrange: true,
@@ -43,7 +43,7 @@ export function stripsFigure(trace, strips, width, strip = STRIP) {
     };
     layout.annotations.push({ xref: "paper", yref: "paper", x: 0, y: top - 0.22 / strips.length, xanchor: "left", yanchor: "bottom", text: width < NARROW ? `<b>${shown.title}</b>` : `<b>${shown.title}</b>  ${shown.other}`, showarrow: false, font: { size: 12.5, color: colours.ink } });
     data.push({
-      ...steppedLine(shown.values, shown.values.map((value, step) => `‘${visible(trace.tokens[step])}’ ${plain(value, 3)}`)),
+      ...steppedLine(shown.values, shown.values.map((value, step) => `‘${trace.written(step)}’ ${plain(value, 3)}`)),
       yaxis: axis,
       line: { shape: "hvh", width: 1.6, color: colours.ink },
       fill: shown.range[0] <= 0 ? "tozeroy" : "none", // an area says something only if it begins at zero
@@ -52,6 +52,15 @@ export function stripsFigure(trace, strips, width, strip = STRIP) {
   });
   layout.xaxis = { ...stepAxis(trace.length), ...characterTicks(trace, width), anchor: strips.length > 1 ? `y${strips.length}` : "y", tickfont: { family: colours.mono, size: 12, color: colours.ink }, tickangle: 0 };
   return { data, layout, steps: trace.length, height: strips.length * strip + 42 };
+}
+
+/**
+ * A little more than a range, so that a line at its end is seen in full.
+ * @param {[number, number]} range
+ */
+function roomy([least, most]) {
+  const room = (most - least) * 0.04;
+  return [least - room, most + room];
 }
 
 /** @param {number} value */

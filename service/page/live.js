@@ -95,6 +95,11 @@ export class LiveSession {
     else if (this.#timer === undefined) this.connect();
   }
 
+  /** @returns {State} */
+  get state() {
+    return this.#socket?.readyState === WebSocket.OPEN ? "open" : this.#byRequest ? "crowded" : "connecting";
+  }
+
   /** Tell of the last answer once more, if it is the text's. */
   repeat() {
     if (this.#told && this.#wanted === this.#known.join("")) this.onTrace(this.#trace, this.#wanted);

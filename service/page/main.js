@@ -4,15 +4,15 @@
 import { Problem, askJson, keepKey } from "./api.js";
 import { Chart, Pointer, loadPlotly } from "./charts.js";
 import { compare, comparisonFigure, showComparison } from "./compare.js";
-import { linkTo, savePicture, saveRecording, saveTrace, textOfLink } from "./download.js";
+import { linkTo, readLink, savePicture, saveRecording, saveTrace } from "./download.js";
 import { EXAMPLES } from "./examples.js";
 import { byId, counted, element } from "./format.js";
 import { gatesFigure, lastingOf } from "./gates.js";
 import { LiveSession } from "./live.js";
 import { memoryFigure, orderedUnits, scaleOf } from "./memory.js";
-import { attempt, complain, showState } from "./notices.js";
+import { acceptKey, attempt, complain, faultIn, showState, wordsOf } from "./notices.js";
 import { Occlusion } from "./occlusion.js";
-import { SIGNALS, signalOf } from "./signals.js";
+import { SIGNALS, signalOf, whyNotHeldAt } from "./signals.js";
 import { numbersTable, storyFigure, storySummary } from "./story.js";
 import { ColouredText } from "./text.js";
 import { Trace } from "./trace.js";
@@ -41,6 +41,8 @@ let orderedAs = "";
 let settling;
 /** @type {number | undefined} */
 let linking;
+/** How many characters are read at most, once a text was too long. @type {number | null} */
+let mostCharacters = null;
 
 const pointer = new Pointer();
 const atlas = new UnitAtlas();
@@ -48,7 +50,11 @@ const atlas = new UnitAtlas();
 // What there is to see
 
 const whatIf = new WhatIf({
-  onChange: () => trace && coloured.show(trace, whatIf.cuts, Boolean(recording)),
+  onChange: () => {
+    if (trace) coloured.show(trace, whatIf.cuts, Boolean(recording));
+    showTaken();
+    keepLink();
+  },
   onAnswer: () => storyChart.update(),
 });
 const coloured = new ColouredText({
@@ -69,7 +75,7 @@ const memoryChart = new Chart(
 );
 const gatesChart = new Chart(byId("gates-chart"), (width) => trace && gatesFigure(trace, layer(), width), { pointer });
 const unitChart = new Chart(byId("unit-chart"), (width) => (trace && chosen !== null ? unitFigure(trace, layer(), chosen, width) : null), { pointer });
-const compareChart = new Chart(byId("compare-chart"), () => comparison && comparisonFigure(comparison, field("signal").value), { pointer: new Pointer() });
+const compareChart = new Chart(byId("compare-chart"), (width) => comparison && comparisonFigure(comparison, field("signal").value, width), { pointer: new Pointer() });
 
 /** Show the trace of the moment everywhere. */
 function show() {
@@ -80,7 +86,9 @@ function show() {
   occlusion.follow(recording ? null : trace);
   if (!trace) return;
   coloured.show(trace, whatIf.cuts, Boolean(recording));
+  showTaken();
   showLayers(trace);
+  if (chosen !== null && chosen >= unitsThere()) chooseUnit(null);
   orderUnits(false);
   clearTimeout(settling);
   settling = setTimeout(settle, SETTLED);
@@ -98,7 +106,7 @@ function settle() {
   memoryChart.update();
   byId("gates-meaning").textContent = lastingOf(trace, layer());
   byId("story-chart").setAttribute("aria-label", `${storySummary(trace)} The numbers are in the table below.`);
-  if (comparison && comparison.texts[0] !== trace.text) attempt(compareTexts);
+  if (comparison && comparison.texts[0] !== trace.text) attempt(() => compareWith(shownTrace().text), byId("compare-fault"));
   showUnitFacts();
   if (/** @type {HTMLDetailsElement} */ (byId("numbers")).open) showNumbers();
 }
@@ -143,19 +151,52 @@ function orderUnits(anew) {
 
 // One unit
 
+function unitsThere() {
+  return trace?.layers[layer()]?.cell_state[0].length ?? 0;
+}
+
 /**
- * @param {number | null} unit
+ * @param {number | null} unit one that there is
  * @param {boolean} [reveal]
  */
 function chooseUnit(unit, reveal = false) {
-  const there = trace?.layers[layer()]?.cell_state[0].length ?? 0;
-  chosen = unit !== null && unit >= 0 && unit < there ? unit : null;
-  field("unit").value = chosen === null ? "" : String(chosen);
+  field("unit").value = unit === null ? "" : String(unit);
+  faultIn(field("unit"), byId("unit-fault"), "");
+  openUnit(unit);
+  if (chosen !== null && reveal) byId("unit-view").scrollIntoView({ block: "nearest" });
+}
+
+/** Open the unit whose number was typed, or say which there are. */
+function lookAtUnit() {
+  const input = /** @type {HTMLInputElement} */ (field("unit"));
+  const last = unitsThere() - 1;
+  const isOne = /^\d+$/.test(input.value) && Number(input.value) <= last;
+  const isNone = input.value === "" && !input.validity.badInput; // a number field tells no letters, only that they are bad
+  const words = last ? `No such unit: there are 0 to ${last}.` : "No such unit: there is only 0.";
+  faultIn(input, byId("unit-fault"), isOne || isNone ? "" : words);
+  openUnit(isOne ? Number(input.value) : null);
+}
+
+/** @param {number | null} unit */
+function openUnit(unit) {
+  if (unit !== chosen) faultIn(field("clamp-value"), byId("clamp-fault"), "");
+  chosen = unit;
   byId("unit-view").hidden = chosen === null;
   showUnitFacts();
   memoryChart.update();
   unitChart.update();
-  if (chosen !== null && reveal) byId("unit-view").scrollIntoView({ block: "nearest" });
+}
+
+/** Hold the chosen unit at the value that was typed, or say why it cannot be. */
+function holdUnit() {
+  if (chosen === null) return;
+  const input = /** @type {HTMLInputElement} */ (field("clamp-value"));
+  const signal = field("clamp-signal").value;
+  const value = input.value === "" ? NaN : Number(input.value);
+  const words = whyNotHeldAt(signal, value);
+  faultIn(input, byId("clamp-fault"), words);
+  if (words) input.focus();
+  else whatIf.hold({ layer: layer(), unit: chosen, signal, value });
 }
 
 async function showUnitFacts() {
@@ -173,15 +214,19 @@ async function showUnitFacts() {
 // The session
 const session = new LiveSession({
   onTrace: (found, text) => {
+    acceptKey();
     if (recording) return;
     trace = found;
     complain(null);
+    showUnread(null);
     show();
     showStale(text !== textBox.value);
   },
   onProblem: (problem) => {
+    acceptKey();
     complain(problem, problem.passes);
     showStale(true);
+    if (!problem.passes) showUnread(problem);
   },
   onState: (state) => {
     showState(state);
@@ -189,7 +234,51 @@ const session = new LiveSession({
   },
 });
 
+/**
+ * Say that the text in the box was not read, and that what is seen is not of it; or that it was.
+ * @param {Problem | null} problem
+ */
+function showUnread(problem) {
+  const wasUnread = byId("connection").dataset.unread === "true";
+  byId("connection").dataset.unread = String(problem !== null);
+  document.body.classList.toggle("outdated", problem !== null && trace !== null);
+  byId("of-before").hidden = problem === null;
+  if (problem) {
+    showState("unread");
+    const limit = problem.errors.find((fault) => fault.limit !== undefined)?.limit;
+    if (problem.kind === "text-too-long" && limit) mostCharacters = limit;
+    byId("of-before").replaceChildren(element("b", {}, "What follows is of the text before."), ` The one in the box was not read. ${wordsOf(problem)}`);
+  } else if (wasUnread && byId("connection").dataset.state === "lost") showState(session.state);
+  showCount();
+}
+
+/** Say how long the text is, and how long it may be where that matters. */
+function showCount() {
+  const count = Array.from(textBox.value).length;
+  const over = mostCharacters !== null && count > mostCharacters;
+  const line = byId("counts");
+  line.classList.toggle("over", over);
+  line.textContent = over ? `${count.toLocaleString("en")} of ${mostCharacters?.toLocaleString("en")} characters` : count ? counted(count, "character") : "";
+}
+
 // What the reader does
+
+/** Open the text that the page's address carries, and change what it carries beside. */
+function followLink() {
+  const linked = readLink();
+  if (!linked) return false;
+  whatIf.clear();
+  whatIf.await(linked.text, linked.changes);
+  read(linked.text);
+  if (trace?.text === linked.text) show(); // no new answer will come
+  return true;
+}
+
+/** Have the page's address carry what is on it. */
+function keepLink() {
+  clearTimeout(linking);
+  linking = setTimeout(() => history.replaceState(null, "", linkTo(recording ? "" : textBox.value, whatIf.carried)), SETTLED); // browsers ration this
+}
 
 /** @param {string} text */
 function read(text) {
@@ -203,9 +292,8 @@ function read(text) {
 
 function typed() {
   const text = textBox.value;
-  byId("counts").textContent = text ? counted(Array.from(text).length, "character") : "";
-  clearTimeout(linking);
-  linking = setTimeout(() => history.replaceState(null, "", linkTo(text)), SETTLED); // browsers ration this
+  showCount();
+  keepLink();
   showStale(text !== (trace?.text ?? ""));
   session.read(text);
 }
@@ -223,7 +311,24 @@ async function teach(index) {
     read(example.text);
     field("second").value = example.other ?? "";
     forgetComparison();
+    if (example.other) await teachBeside(example.text, example.other);
   }
+}
+
+/**
+ * Compare the texts of an example, and lead to where that is seen.
+ * @param {string} text
+ * @param {string} other
+ */
+async function teachBeside(text, other) {
+  const link = element("a", { href: "#compare" }, `See ‘${text}’ beside ‘${other}’`);
+  link.addEventListener("click", (event) => {
+    event.preventDefault(); // the page's fragment is the text's
+    byId("compare").scrollIntoView();
+    byId("compare-title").focus({ preventScroll: true });
+  });
+  byId("lesson").append(" ", link);
+  await attempt(() => compareWith(text), byId("compare-fault"));
 }
 
 /** @param {string} file */
@@ -233,17 +338,34 @@ async function playRecording(file) {
     textBox.value = recording.text;
     textBox.readOnly = true;
     trace = new Trace(recording.text, recording);
-    byId("counts").textContent = "A recording: type, or choose a text, to go on";
-    history.replaceState(null, "", linkTo(""));
+    byId("counts").classList.remove("over");
     forgetComparison();
+    complain(null);
+    showUnread(null);
+    byId("counts").textContent = "A recording: type, or choose a text, to go on";
+    keepLink();
     show();
     showStale(false);
   });
 }
 
+/** Compare the text with the one beside it, if there is one. */
 async function compareTexts() {
-  const texts = [shownTrace().text, field("second").value];
-  comparison = { texts, ...(await compare(texts[0], texts[1])) };
+  const isMissing = !field("second").value.trim();
+  faultIn(field("second"), byId("compare-fault"), isMissing ? "Write another text here first." : "");
+  if (isMissing) field("second").focus();
+  else await attempt(() => compareWith(shownTrace().text), byId("compare-fault"));
+}
+
+/** @param {string} text */
+async function compareWith(text) {
+  const texts = [text, field("second").value];
+  try {
+    comparison = { texts, ...(await compare(texts[0], texts[1])) };
+  } catch (error) {
+    if (error instanceof Problem && !error.passes) forgetComparison(); // what is seen would be of other texts
+    throw error;
+  }
   showComparison(comparison);
   compareChart.update();
 }
@@ -256,34 +378,75 @@ function forgetComparison() {
 /** @type {Record<string, () => Promise<string>>} */
 const TAKE = {
   link: async () => {
-    const link = linkTo(recording ? "" : textBox.value);
+    const link = linkTo(recording ? "" : textBox.value, changed() ? whatIf : { holds: [], cuts: [] });
     if (!navigator.clipboard) return link; // a page without https may not
     await navigator.clipboard.writeText(link);
-    return "The link is copied; it carries the text behind the #, which no server sees.";
+    return `The link is copied; it carries the text${changed() ? " and what is changed" : ""} behind the #, which no server sees.`;
   },
-  png: async () => saved(await savePicture(shownTrace(), picturedCharts())),
-  json: async () => saved(recording ? saveRecording(recording) : await saveTrace("json", shownTrace().text)),
-  npz: async () => saved(await saveTrace("npz", shownTrace().text)),
-  html: async () => saved(await saveTrace("html", shownTrace().text)),
+  png: async () => saved(await takePicture()),
+  json: async () => saved(recording ? saveRecording(recording) : await takeTrace("json")),
+  npz: async () => saved(await takeTrace("npz")),
+  html: async () => saved(await takeTrace("html")),
 };
+
+/** What is changed, as a request says it; null if nothing is. */
+function changed() {
+  return recording || whatIf.isEmpty ? null : whatIf.request;
+}
 
 function shownTrace() {
   if (!trace) throw new Problem({ title: "Nothing to take yet", detail: "There is no answer yet." });
   return trace;
 }
 
-/** @param {string} name */
-function saved(name) {
-  return `Saved as ${name}.`;
+/** The text whose answer can be taken along, with what is changed. */
+function takenText() {
+  if (changed() && whatIf.leavesNothing) throw new Problem({ title: "Nothing left", detail: "Nothing is left to read, so there is nothing to take along. Put a word back first." });
+  return shownTrace().text;
 }
 
-function picturedCharts() {
+/** @param {string} form */
+function takeTrace(form) {
+  return saveTrace(form, takenText(), changed());
+}
+
+/** Take a picture of the answer: of the changed one, if something is changed. */
+async function takePicture() {
+  const [text, change, before] = [takenText(), changed(), shownTrace()];
+  if (!change) return savePicture(before, picturedCharts(before, null), null);
+  const words = whatIf.words;
+  const after = new Trace(text, await askJson("gates", { text, ...change }));
+  const otherwise = change.cut.length ? null : before.probabilities;
+  return savePicture(after, picturedCharts(after, otherwise), { negative: before.negative, words });
+}
+
+/** @param {string} name */
+function saved(name) {
+  return changed() ? `Saved as ${name}, of the changed answer: ${whatIf.words}.` : `Saved as ${name}.`;
+}
+
+/** Say beforehand what it is that one would take along. */
+function showTaken() {
+  const note = byId("take-note");
+  note.hidden = !changed();
+  note.textContent = changed() ? `Of the answer as it is changed: ${whatIf.words}.` : "";
+}
+
+/**
+ * @param {Trace} of
+ * @param {number[] | null} otherwise P(negative) along the text before it was changed
+ * @returns {{title: string, figure: (width: number) => import("./charts.js").Figure}[]}
+ */
+function picturedCharts(of, otherwise) {
   const signal = signalOf(field("signal").value);
+  const [shownLayer, unit] = [layer(), chosen];
+  const view = { layer: shownLayer, signal: signal.name, units, chosen, printed: true };
+  const dotted = otherwise ? " (dotted: unchanged)" : "";
   return [
-    { title: "P(negative) so far, and each character’s share in log-odds", chart: storyChart },
-    { title: `${signal.title} (${signal.other}), units by characters`, chart: memoryChart },
-    { title: "The gates, mean over the units", chart: gatesChart },
-    ...(chosen === null ? [] : [{ title: `Unit ${chosen}`, chart: unitChart }]),
+    { title: `P(negative) so far${dotted}, and each character’s share in log-odds`, figure: (width) => storyFigure(of, otherwise, width) },
+    { title: `${signal.title} (${signal.other}), units by characters`, figure: (width) => memoryFigure(of, view, width) },
+    { title: "The gates, mean over the units", figure: (width) => gatesFigure(of, shownLayer, width) },
+    ...(unit === null ? [] : [{ title: `Unit ${unit}`, figure: (/** @type {number} */ width) => unitFigure(of, shownLayer, unit, width) }]),
   ];
 }
 
@@ -316,36 +479,39 @@ function wire() {
       if (id === "layer") settle();
     });
   }
-  field("unit").addEventListener("input", () => chooseUnit(field("unit").value === "" ? null : Number(field("unit").value)));
+  field("unit").addEventListener("input", lookAtUnit);
   byId("unit-close").addEventListener("click", () => {
     chooseUnit(null);
     field("unit").focus();
   });
   byId("clamp-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (chosen === null) return;
-    whatIf.hold({ layer: layer(), unit: chosen, signal: field("clamp-signal").value, value: Number(field("clamp-value").value) });
+    holdUnit();
   });
   byId("numbers").addEventListener("toggle", showNumbers);
   byId("compare-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(compareTexts);
+    compareTexts();
   });
+  field("second").addEventListener("input", () => faultIn(field("second"), byId("compare-fault"), ""));
   byId("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     keepKey(field("key").value);
     field("key").value = "";
-    byId("key-form").hidden = true;
+    byId("key-fault").textContent = "";
     complain(null);
     session.connect();
   });
   for (const button of document.querySelectorAll("[data-take]")) {
-    button.addEventListener("click", () => attempt(async () => {
-      const name = /** @type {HTMLElement} */ (button).dataset.take ?? "";
-      byId("taken").textContent = await TAKE[name]();
-    }));
+    button.addEventListener("click", () => {
+      byId("taken").textContent = "";
+      attempt(async () => {
+        const name = /** @type {HTMLElement} */ (button).dataset.take ?? "";
+        byId("taken").textContent = await TAKE[name]();
+      }, byId("take-fault"));
+    });
   }
-  addEventListener("hashchange", () => textOfLink() !== textBox.value && read(textOfLink()));
+  addEventListener("hashchange", followLink);
 }
 
 /** @param {string} other */
@@ -354,7 +520,5 @@ function shortened(other) {
 }
 
 wire();
-const linked = textOfLink();
-if (linked) read(linked);
-else session.connect();
+if (!followLink()) session.connect();
 requestAnimationFrame(() => setTimeout(() => loadPlotly().catch(() => undefined), 300)); // when the page has been painted

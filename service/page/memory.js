@@ -2,7 +2,6 @@
 /** The heat map of one signal: units by characters, in an order of the reader's choice. */
 
 import { baseLayout, characterTicks, palette, paddingBand, stepAxis } from "./charts.js";
-import { visible } from "./format.js";
 import { GATES, signalOf } from "./signals.js";
 import { along } from "./trace.js";
 
@@ -11,6 +10,7 @@ import { along } from "./trace.js";
 
 const LEAST_HEIGHT = 130;
 const MOST_HEIGHT = 620;
+const SCALE = 26; // pixels of the scale above a printed heat map
 const ROW = 13; // pixels of a unit while there is room
 
 /**
@@ -55,18 +55,18 @@ function saturation(trace, layer, unit) {
 
 /**
  * @param {Trace} trace
- * @param {{layer: number, signal: string, units: number[], chosen: number | null}} view
+ * @param {{layer: number, signal: string, units: number[], chosen: number | null, printed?: boolean}} view what is printed has its scale beside it
  * @param {number} width
  * @returns {import("./charts.js").Figure}
  */
-export function memoryFigure(trace, { layer, signal, units, chosen }, width) {
+export function memoryFigure(trace, { layer, signal, units, chosen, printed = false }, width) {
   const colours = palette();
   const { signed, limit, title } = signalOf(signal);
   const rows = trace.layers[layer][signal];
   const z = units.map((unit) => along(rows, unit));
-  const height = Math.min(MOST_HEIGHT, Math.max(LEAST_HEIGHT, units.length * ROW)) + 46;
+  const height = Math.min(MOST_HEIGHT, Math.max(LEAST_HEIGHT, units.length * ROW)) + 46 + (printed ? SCALE : 0);
   const bound = limit ?? boundOf(z);
-  const every = Math.ceil((units.length * 12.5) / (height - 46));
+  const every = Math.ceil((units.length * 12.5) / (height - 46 - (printed ? SCALE : 0)));
   const labelled = units.map((_, row) => row).filter((row) => row % every === 0);
   const base = baseLayout(colours);
   const band = paddingBand(trace, colours);
@@ -81,15 +81,17 @@ export function memoryFigure(trace, { layer, signal, units, chosen }, width) {
         zmin: signed ? -bound : 0,
         zmax: bound,
         colorscale: signed
-          ? [[0, colours.positive], [0.5, colours.sheet], [1, colours.negative]]
+          ? colours.signed.map((colour, index) => [index / 4, colour])
           : [[0, colours.sheet], [1, colours.ink]],
-        showscale: false,
-        customdata: units.map((unit) => trace.tokens.map((token) => [unit, visible(token)])),
+        showscale: printed,
+        colorbar: { orientation: "h", lenmode: "pixels", len: 260, thickness: 9, outlinewidth: 0, nticks: 5, tickfont: { size: 11 }, x: 1, xanchor: "right", xpad: 0, y: 1, yanchor: "bottom", ypad: 4 },
+        customdata: units.map((unit) => trace.tokens.map((_, step) => [unit, trace.written(step)])),
         hovertemplate: `unit %{customdata[0]} at ‘%{customdata[1]}’<br>${title.toLowerCase()} %{z:.3f}<extra></extra>`,
       },
     ],
     layout: {
       ...base,
+      ...(printed ? { margin: { ...base.margin, t: base.margin.t + SCALE } } : {}),
       hovermode: "closest",
       xaxis: { ...stepAxis(trace.length), ...characterTicks(trace, width), tickfont: { family: colours.mono, size: 12, color: colours.ink }, tickangle: 0 },
       yaxis: { range: [units.length - 0.5, -0.5], fixedrange: true, tickvals: labelled, ticktext: labelled.map((row) => String(units[row])), zeroline: false, showgrid: false, tickfont: { size: 10.5 }, title: { text: "unit", font: { size: 12 }, standoff: 6 } },

@@ -3,6 +3,7 @@
 
 import { Latest, Problem, Unreachable } from "./api.js";
 import { element, percent, side, signed, verdictOf } from "./format.js";
+import { wordsOf } from "./notices.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 /** @typedef {{start: number, stop: number, text: string, probabilities: {negative: number} | null, change: number | null}} Left */
@@ -50,7 +51,7 @@ export class Occlusion {
       this.box.replaceChildren(...wordsView(answer.words));
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
-      this.box.replaceChildren(element("p", { class: "hint" }, error.message));
+      this.box.replaceChildren(element("p", { class: "fault" }, wordsOf(error)));
     }
   }
 }

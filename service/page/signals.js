@@ -68,6 +68,24 @@ export const SIGNAL_NAMES = SIGNALS.map((signal) => signal.name);
 /** The gates, in the order in which they act. */
 export const GATES = ["forget_gate", "input_gate", "output_gate"];
 
+const LARGEST_MEMORY = 1_000_000; // of a cell state; a step adds 1 at most, so no text brings one there
+
+/**
+ * Say why a signal cannot be held at a value.
+ * @param {string} name
+ * @param {number} value
+ * @returns {string} nothing if it can
+ */
+export function whyNotHeldAt(name, value) {
+  const { title, signed, limit } = signalOf(name);
+  if (!Number.isFinite(value)) return "Write a number to hold it at.";
+  const most = limit ?? LARGEST_MEMORY;
+  const least = signed ? -most : 0;
+  if (least <= value && value <= most) return "";
+  const [low, high] = [least, most].map((end) => end.toLocaleString("en").replace("-", "\u2212"));
+  return `The ${title.toLowerCase()} lies between ${low} and ${high}, so it cannot be held at ${String(value).replace("-", "\u2212")}.`;
+}
+
 /**
  * @param {string} name
  * @returns {Signal}

@@ -2,7 +2,7 @@
 /** The probability along the text, and below it what each character adds to the answer. */
 
 import { baseLayout, characterTicks, paddingBand, palette, stepAxis, steppedLine } from "./charts.js";
-import { element, percent, signed, visible } from "./format.js";
+import { element, percent, signed } from "./format.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 
@@ -18,7 +18,7 @@ export function storyFigure(trace, otherwise, width) {
   const colours = palette();
   const x = trace.tokens.map((_, step) => step);
   const shares = trace.contributions.steps;
-  const told = trace.tokens.map((token, step) => `‘${visible(token)}’ at ${step}: ${percent(trace.probabilities[step])} negative so far, share ${signed(shares[step])}`);
+  const told = trace.tokens.map((_, step) => `‘${trace.written(step)}’ at ${step}: ${percent(trace.probabilities[step])} negative so far, share ${signed(shares[step])}`);
   const edge = { shape: "hvh", width: 0 };
   const half = { ...steppedLine(x.map(() => 0.5), []), line: edge };
   const area = (/** @type {number[]} */ values, /** @type {string} */ colour) => ({ ...steppedLine(values, []), line: edge, fill: "tonexty", fillcolor: colour });
@@ -48,7 +48,7 @@ export function storyFigure(trace, otherwise, width) {
     layout: {
       ...base,
       xaxis: { ...stepAxis(trace.length), ...characterTicks(trace, width), anchor: "y2", tickfont: { family: colours.mono, size: 12, color: colours.ink }, tickangle: 0 },
-      yaxis: { domain: [0.46, 1], range: [0, 1], fixedrange: true, tickvals: [0, 0.5, 1], ticktext: ["0 %", "50 %", "100 %"], gridcolor: colours.line, zeroline: false, title: { text: "P(negative)", font: { size: 12 }, standoff: 6 } },
+      yaxis: { domain: [0.46, 1], range: [-0.02, 1.02], fixedrange: true, tickvals: [0, 0.5, 1], ticktext: ["0 %", "50 %", "100 %"], gridcolor: colours.line, zeroline: false, title: { text: "P(negative)", font: { size: 12 }, standoff: 6 } },
       yaxis2: { domain: [0, 0.38], range: [-largest, largest], fixedrange: true, nticks: 4, gridcolor: colours.line, zerolinecolor: colours.soft, title: { text: "log-odds", font: { size: 12 }, standoff: 6 } },
       shapes: [...band.shapes, { type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.5, y1: 0.5, line: { color: colours.soft, width: 1, dash: "dot" } }],
       annotations: band.annotations,
@@ -65,7 +65,7 @@ export function storySummary(trace) {
   const most = shares.reduce((best, share, step) => (Math.abs(share) > Math.abs(shares[best]) ? step : best), 0);
   return (
     `P(negative) along the text: from ${percent(trace.probabilities[0])} at the first character to ${percent(trace.negative)} at the last. ` +
-    `The largest share, ${signed(shares[most])} log-odds, is that of ‘${visible(trace.tokens[most])}’ at ${most}.`
+    `The largest share, ${signed(shares[most])} log-odds, is that of ‘${trace.written(most)}’ at ${most}.`
   );
 }
 
@@ -79,7 +79,7 @@ export function numbersTable(trace) {
       "tr",
       {},
       element("td", {}, String(step)),
-      element("td", { class: "token" }, visible(trace.tokens[step])),
+      element("td", { class: "token" }, trace.written(step)),
       element("td", {}, signed(trace.contributions.steps[step], 3)),
       element("td", {}, trace.probabilities[step].toFixed(3)),
     );

@@ -7,7 +7,7 @@
  * coloured together.
  */
 
-import { counted, element, percent, side, signed, visible } from "./format.js";
+import { counted, element, percent, side, signed } from "./format.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 /** @typedef {import("./trace.js").Word} Word */
@@ -123,7 +123,8 @@ export class ColouredText {
   #about(step, trace) {
     const share = trace.contributions.steps[step];
     const parts = [
-      element("b", {}, `‘${visible(trace.tokens[step])}’ ${signed(share)}`),
+      element("b", {}, `‘${trace.written(step)}’ ${signed(share)}`),
+      trace.tokens[step] === "<UNK>" ? ", unknown to it," : "",
       ` towards ${side(share)}; ${percent(trace.probabilities[step])} negative so far`,
     ];
     const offset = trace.offsets[step];

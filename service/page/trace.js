@@ -4,6 +4,7 @@
  * `WS /gates/live` add up to. It is never changed; an answer to further characters makes a new one out of it.
  */
 
+import { writtenToken } from "./format.js";
 import { SIGNAL_NAMES } from "./signals.js";
 
 /**
@@ -96,6 +97,14 @@ export class Trace {
   /** How many units the top layer has. */
   get units() {
     return this.contributions.units.length;
+  }
+
+  /**
+   * What a step read, so that it can be seen.
+   * @param {number} step
+   */
+  written(step) {
+    return writtenToken(this, step);
   }
 
   /**

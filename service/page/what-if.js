@@ -3,13 +3,18 @@
 
 import { Latest, Problem, Unreachable } from "./api.js";
 import { byId, element, percent, plain, verdictOf } from "./format.js";
-import { signalOf } from "./signals.js";
+import { wordsOf } from "./notices.js";
+import { SIGNAL_NAMES, signalOf, whyNotHeldAt } from "./signals.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 /** @typedef {{layer: number, unit: number, signal: string, value: number}} Hold */
 /** @typedef {{start: number, stop: number, text: string}} Cut */
+/** @typedef {{holds: Hold[], cuts: {start: number, stop: number}[]}} Changes */
 
 const PAUSE = 150; // milliseconds without a new answer, after which the other one is asked for
+const AGAIN = 2; // seconds until a busy service is asked again, if it does not say
+const NOTHING_LEFT = "Nothing is left to read.";
+const NOT_ALL = "Some of the changes that the link carries do not fit this text and model, and are left out.";
 
 export class WhatIf {
   /** @type {Hold[]} */
@@ -21,6 +26,12 @@ export class WhatIf {
   #latest = new Latest();
   /** @type {Trace | null} */
   #trace = null;
+  /** @type {Set<Hold | Cut>} what the service has answered to */
+  #answered = new Set();
+  /** @type {{text: string, changes: Changes} | null} what is to be changed once a text is read */
+  #awaited = null;
+  /** What is to be said of the link that the text came by. */
+  #note = "";
   /** @type {number | undefined} */
   #timer;
 
@@ -32,6 +43,44 @@ export class WhatIf {
     this.onAnswer = onAnswer;
     byId("changed-undo").addEventListener("click", () => this.clear());
     this.#list();
+  }
+
+  get isEmpty() {
+    return !(this.holds.length || this.cuts.length);
+  }
+
+  /** Whether so much is left out that there is nothing to ask the service for. */
+  get leavesNothing() {
+    const points = this.#trace?.points ?? [];
+    const isLeft = (/** @type {number} */ at) => !this.cuts.some(({ start, stop }) => start <= at && at < stop);
+    return this.cuts.length > 0 && !points.filter((_, at) => isLeft(at)).join("").trim();
+  }
+
+  /** The changes as `POST /gates` wants them. */
+  get request() {
+    return {
+      clamps: this.holds.map(({ signal, layer, unit, value }) => ({ signal, layer, units: [unit], steps: null, value })),
+      cut: [...this.cuts].sort((one, other) => one.start - other.start).map(({ start, stop }) => ({ start, stop })),
+    };
+  }
+
+  /** What is changed, or is about to be, for a link to carry. @returns {Changes} */
+  get carried() {
+    return this.#awaited?.changes ?? this;
+  }
+
+  /** The changes in words. */
+  get words() {
+    return [...this.holds.map(holdWords), ...this.cuts.map(cutWords)].join("; ");
+  }
+
+  /**
+   * Change something as soon as a text is read.
+   * @param {string} text
+   * @param {Changes} changes
+   */
+  await(text, changes) {
+    this.#awaited = { text, changes };
   }
 
   /** @param {Hold} hold in place of one of the same signal of the same unit */
@@ -64,11 +113,32 @@ export class WhatIf {
       this.#list();
     }
     if (trace && this.#trace && trace.layers.length !== this.#trace.layers.length) this.holds = [];
+    if (trace?.text !== this.#trace?.text) this.#note = "";
     this.#trace = trace;
+    if (trace) this.#take(trace);
     this.#askSoon();
   }
 
+  /**
+   * Make the changes that were to wait for this text.
+   * @param {Trace} trace
+   */
+  #take(trace) {
+    const awaited = this.#awaited;
+    this.#awaited = null;
+    if (awaited?.text !== trace.text) return;
+    const { holds, cuts } = awaited.changes;
+    this.holds = holds.filter(
+      ({ layer, unit, signal, value }) =>
+        SIGNAL_NAMES.includes(signal) && trace.layers[layer] && unit < trace.layers[layer].cell_state[0].length && !whyNotHeldAt(signal, value),
+    );
+    this.cuts = trace.contributions.words.filter((word) => cuts.some((cut) => cut.start === word.start && cut.stop === word.stop));
+    this.#list();
+    this.#note = this.holds.length === holds.length && this.cuts.length === cuts.length ? "" : NOT_ALL;
+  }
+
   #changed() {
+    this.#note = "";
     this.#list();
     this.onChange();
     this.#askSoon();
@@ -77,31 +147,52 @@ export class WhatIf {
   #askSoon() {
     clearTimeout(this.#timer);
     this.#latest.forget();
-    if (!this.#trace || !(this.holds.length || this.cuts.length)) {
-      this.#show(null);
-      return;
-    }
-    this.#timer = setTimeout(() => this.#ask(), PAUSE);
+    if (!this.#trace || this.isEmpty) this.#show(null);
+    else if (this.leavesNothing) this.#say(NOTHING_LEFT);
+    else this.#timer = setTimeout(() => this.#ask(), PAUSE);
   }
 
   async #ask() {
     const trace = this.#trace;
     if (!trace) return;
-    const body = {
-      text: trace.text,
-      detail: "summary",
-      signals: ["cell_state"],
-      clamps: this.holds.map(({ signal, layer, unit, value }) => ({ signal, layer, units: [unit], steps: null, value })),
-      cut: [...this.cuts].sort((one, other) => one.start - other.start).map(({ start, stop }) => ({ start, stop })),
-    };
+    const asked = [...this.holds, ...this.cuts];
     try {
-      const answer = await this.#latest.ask("gates", body);
-      if (answer) this.#show(answer);
+      const answer = await this.#latest.ask("gates", { text: trace.text, detail: "summary", signals: ["cell_state"], ...this.request });
+      if (!answer) return;
+      this.#answered = new Set(asked);
+      this.#show(answer);
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
-      this.#show(null);
-      byId("changed").replaceChildren(element("small", {}, error.message));
+      this.#refused(error);
     }
+  }
+
+  /** @param {Problem | Unreachable} error */
+  #refused(error) {
+    if (error instanceof Unreachable || error.passes || error.status >= 500) {
+      this.#say(wordsOf(error));
+      if (error instanceof Problem && error.passes) this.#timer = setTimeout(() => this.#ask(), (error.retryAfter ?? AGAIN) * 1000);
+      return;
+    }
+    if (error.kind === "empty-text") {
+      this.#say(NOTHING_LEFT);
+      return;
+    }
+    const before = this.holds.length + this.cuts.length;
+    this.holds = this.holds.filter((hold) => this.#answered.has(hold));
+    this.cuts = this.cuts.filter((cut) => this.#answered.has(cut));
+    if (this.holds.length + this.cuts.length === before) this.holds = this.cuts = []; // it took them once, and no more
+    this.#changed();
+    this.#say(`${wordsOf(error)} That change is undone.`);
+  }
+
+  /** @param {string} words what there is in place of an answer */
+  #say(words) {
+    this.otherwise = null;
+    byId("changed-bar").hidden = this.isEmpty;
+    byId("changed-short").textContent = words;
+    byId("changed").replaceChildren(element("p", { class: "fault" }, words));
+    this.onAnswer();
   }
 
   /** @param {any} answer */
@@ -121,6 +212,7 @@ export class WhatIf {
         element("small", {}, this.otherwise ? "The dotted line in the chart of the probability is how it would have gone." : "The text was read without those words."),
       );
     }
+    if (this.#note) line.append(element("p", { class: "fault" }, this.#note));
     this.onAnswer();
   }
 
@@ -137,10 +229,15 @@ export class WhatIf {
           this.#changed();
         }),
       ),
-      ...this.cuts.map((cut) => entry(`without ‘${cut.text.trim()}’`, () => this.toggle(cut))),
+      ...this.cuts.map((cut) => entry(cutWords(cut), () => this.toggle(cut))),
     ];
     byId("held").replaceChildren(...(entries.length ? entries : [element("li", { class: "none" }, "Nothing is changed yet.")]));
   }
+}
+
+/** @param {Cut} cut */
+function cutWords(cut) {
+  return `without ‘${cut.text.trim()}’`;
 }
 
 /** @param {Hold} hold */

@@ -1,0 +1,235 @@
+"""Training with a teacher, from labelled and unlabelled texts to artifacts, with a stub for the sentence encoder."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from charlstm import load_artifacts
+from tests.stub_sentences import StubEncoder
+from tests.training_data import labelled, sentiment_rows
+from training import fit as fit_module
+from training.checkpoint import EpochRecord
+from training.corpus import Corpus
+from training.data import LabelledTexts
+from training.errors import CheckpointError, TrainingError
+from training.fit import FitSettings, fit
+from training.recipe import Recipe
+from training.splits import SplitName, hold_out, split_rows
+from training.teacher import Classroom
+from training.teaching import teach
+from training.trainer import Run, train
+
+RECIPE = Recipe(
+    embedding_dim=8,
+    hidden_size=16,
+    epochs=3,
+    batch_size=16,
+    by_length=True,
+    learning_rate=0.02,
+    mask_rate=0.02,
+    dropout=0.1,
+    validation_fraction=0.2,
+    teacher_share=0.7,
+    tuned_teacher=True,
+    unlabelled=True,
+    word_weight=1.0,
+    embedding_weight=3.0,
+)
+FILES = {"config.json", "vocabulary.json", "model.safetensors", "learning-curve.png", "metrics.json"}
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class Listener:
+    """Hears of every epoch, and kills the run when the given one begins."""
+
+    def __init__(self, killed_at: int | None = None) -> None:
+        self.epochs: list[int] = []
+        self.prepared: list[str] = []
+        self._killed_at = killed_at
+
+    def preparing(self, what: str) -> None:
+        self.prepared.append(what)
+
+    def run_started(self, title: str, epochs: int) -> None:
+        """It does not matter here."""
+
+    def epoch_started(self, epoch: int, batches: int) -> None:
+        assert batches > 1
+        if epoch == self._killed_at:
+            raise KilledError
+        self.epochs.append(epoch)
+
+    def batch_done(self, mean_loss: float) -> None:
+        assert mean_loss > 0
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        assert record.epoch == self.epochs[-1]
+
+
+@pytest.fixture
+def data() -> LabelledTexts:
+    unlabelled = tuple(row.text + "?" for row in sentiment_rows(tweets=10, paraphrases=2, seed=5))
+    return dataclasses.replace(labelled(sentiment_rows(tweets=60)), unlabelled=unlabelled)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FitSettings:
+    monkeypatch.setattr(fit_module, "MiniLM", lambda _: StubEncoder())
+    cpu = torch.device("cpu")
+    return FitSettings(
+        "taught", RECIPE, SplitName.GROUPED, None, split_seed=42, seed=0, device=cpu, cache=tmp_path / "cache"
+    )
+
+
+def changed(settings: FitSettings, **recipe: Any) -> FitSettings:
+    return dataclasses.replace(settings, recipe=Recipe.model_validate(settings.recipe.model_dump() | recipe))
+
+
+def trained_on(
+    data: LabelledTexts, output: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Corpus, Corpus]:
+    """Return what a run trains and validates on."""
+    runs: list[Run] = []
+
+    def listen(model: Any, run: Run, progress: Any) -> Any:
+        runs.append(run)
+        return train(model, run, progress)
+
+    monkeypatch.setattr(fit_module, "train", listen)
+    fit(data, output, settings, Listener())
+    return runs[0].train, runs[0].validation
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return dict(load_artifacts(folder).model.state_dict())
+
+
+def test_it_learns_what_can_be_learnt(tmp_path: Path, settings: FitSettings) -> None:
+    """Of tweets that it never saw, half of which are positive."""
+    longer = changed(settings, epochs=10, dropout=0.0, batch_size=32)
+    assert fit(labelled(sentiment_rows()), tmp_path / "model", longer, Listener()).metrics["grouped"].accuracy > 0.85
+
+
+def test_the_folder_holds_the_network_and_nothing_of_the_teacher(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings
+) -> None:
+    fit(data, tmp_path / "model", settings, Listener())
+    assert {file.name for file in (tmp_path / "model").iterdir()} == FILES
+    assert not any("pointer" in name for name in weights(tmp_path / "model"))
+    record = load_artifacts(tmp_path / "model").config.training
+    assert record is not None
+    split = split_rows(data, SplitName.GROUPED, 42)
+    assert record.rows_trained == len(hold_out(data, split.train, SplitName.GROUPED, 0.2, 42).train)
+    assert Recipe.model_validate(record.options) == RECIPE
+
+
+def test_a_killed_run_goes_on_to_the_same_result(data: LabelledTexts, tmp_path: Path, settings: FitSettings) -> None:
+    """To the bit, the layer that is thrown away included, for it shapes the rest."""
+    fit(data, tmp_path / "whole", settings, Listener())
+    with pytest.raises(KilledError):
+        fit(data, tmp_path / "killed", settings, Listener(killed_at=2))
+    resumed = Listener()
+    fit(data, tmp_path / "killed", settings, resumed)
+    assert resumed.epochs == [2]
+    torch.testing.assert_close(weights(tmp_path / "killed"), weights(tmp_path / "whole"), rtol=0, atol=0)
+    histories = [json.loads((tmp_path / name / "metrics.json").read_bytes())["epochs"] for name in ("killed", "whole")]
+    for one, other in zip(*histories, strict=True):
+        assert (one["train_loss"], one["validation"]) == (other["train_loss"], other["validation"])
+
+
+def test_an_unfinished_run_on_other_unlabelled_texts_is_not_continued(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings
+) -> None:
+    with pytest.raises(KilledError):
+        fit(data, tmp_path / "model", settings, Listener(killed_at=1))
+    with pytest.raises(CheckpointError, match="other data or settings"):
+        fit(dataclasses.replace(data, unlabelled=("another",)), tmp_path / "model", settings, Listener())
+
+
+def test_a_text_is_trained_on_as_its_teachers_and_its_label_say(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.7 of the mean opinion on its group and 0.3 of its label; unlabelled texts as the teacher says."""
+    found, _ = trained_on(data, tmp_path / "model", settings, monkeypatch)
+    rows = hold_out(
+        data, split_rows(data, SplitName.GROUPED, 42).train, SplitName.GROUPED, RECIPE.validation_fraction, 42
+    ).train
+    taught = teach(Classroom(data, rows, by_group=True, tuned=True), StubEncoder, tmp_path / "cache")
+    assert data.groups is not None
+    expected = []
+    for row in rows:
+        group = [other for other in rows if data.groups[other] == data.groups[row]]
+        expected.append(0.7 * taught.of_whole_texts(group).mean() + 0.3 * data.labels[row])
+    extra = taught.of_whole_texts(range(len(data.texts), len(data.texts) + len(data.unlabelled)))
+    np.testing.assert_allclose(found.labels, [*expected, *extra], rtol=1e-5)
+    assert found.lessons is not None
+    assert len(found.lessons.starts) == len(found) + 1
+    assert bool(found.lessons.probabilities.isfinite().all())  # none is of a text outside the training rows
+
+
+def test_validation_is_on_labels_alone(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, validation = trained_on(data, tmp_path / "model", settings, monkeypatch)
+    assert set(validation.labels.tolist()) == {0.0, 1.0}
+    assert validation.lessons is None
+
+
+def test_unlabelled_texts_are_read_only_if_asked(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without, _ = trained_on(data, tmp_path / "model", changed(settings, unlabelled=False), monkeypatch)
+    everything, _ = trained_on(data, tmp_path / "other", settings, monkeypatch)
+    assert len(everything) - len(without) == len(data.unlabelled)
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_held_out_labels_shape_nothing_that_is_learnt(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Neither those of the test part nor, but for the choice of the best epoch, those of the validation part."""
+    split = split_rows(data, SplitName.GROUPED, 42)
+    held_out = split.test if part == "test" else hold_out(data, split.train, SplitName.GROUPED, 0.2, 42).test
+    labels = data.labels.copy()
+    labels[held_out] = 1 - labels[held_out]
+    found = [
+        trained_on(each, tmp_path / name, changed(settings, epochs=1), monkeypatch)[0]
+        for name, each in (("one", data), ("other", dataclasses.replace(data, labels=labels)))
+    ]
+    assert torch.equal(found[0].labels, found[1].labels)
+    assert found[0].lessons is not None
+    assert found[1].lessons is not None
+    assert torch.equal(found[0].lessons.probabilities, found[1].lessons.probabilities)
+    torch.testing.assert_close(weights(tmp_path / "one"), weights(tmp_path / "other"), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("weight", ["word_weight", "embedding_weight", "teacher_share"])
+def test_each_weight_counts(data: LabelledTexts, tmp_path: Path, settings: FitSettings, weight: str) -> None:
+    fit(data, tmp_path / "one", changed(settings, epochs=1), Listener())
+    fit(data, tmp_path / "other", changed(settings, epochs=1, **{weight: 0.1}), Listener())
+    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "other")
+    assert not any(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_cache_that_cannot_be_written_is_found_before_the_work(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="is no folder"):
+        fit(data, tmp_path / "model", dataclasses.replace(settings, cache=tmp_path / "file" / "cache"), Listener())
+
+
+def test_progress_says_that_the_teacher_is_asked(data: LabelledTexts, tmp_path: Path, settings: FitSettings) -> None:
+    heard = Listener()
+    both = dataclasses.replace(changed(settings, epochs=1), also_score=SplitName.ARTICLE)
+    fit(data, tmp_path / "model", both, heard)
+    assert [line.partition(":")[0] for line in heard.prepared] == ["grouped split", "article split"]

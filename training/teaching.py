@@ -1,0 +1,66 @@
+"""From texts to what is taught of them: minutes of work, so it is kept on disk under a hash of all that shapes it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from training.distillation import Teaching
+from training.errors import TrainingError
+from training.minilm import MiniLM
+from training.sentences import Reading, SentenceEncoder, read_by_words
+from training.teacher import FOLDS, Classroom, judge_by_words
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def teach(room: Classroom, load_encoder: Callable[[], SentenceEncoder], cache: Path) -> Teaching:
+    """Work out what a student is to learn of texts, or find it where an earlier run has kept it.
+
+    Args:
+        room: Who is taught what. Its labelled and then its unlabelled texts are all read once, for whatever split comes
+            later; of the labelled ones outside its rows nothing is learnt, and no label is looked at.
+        load_encoder: Makes the sentence encoder; called only where it is needed.
+        cache: The folder to keep results in.
+
+    Raises:
+        TrainingError: There is too little to teach a teacher with, or no sentence encoder.
+    """
+    texts, data = room.texts, room.data
+    read = _remembered(cache, "reading", [MiniLM.name, texts], lambda: vars(read_by_words(load_encoder(), texts)))
+    reading = Reading(**read)
+    kind = {"folds": FOLDS, "by_group": room.by_group, "tuned": room.tuned}
+    shaped_by = [MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist()]
+    judged = _remembered(
+        cache, "judgement", shaped_by, lambda: {"log_odds": judge_by_words(room, reading, load_encoder)}
+    )
+    return Teaching(reading, judged["log_odds"])
+
+
+def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], Arrays]) -> Arrays:
+    """Make arrays, or load those that were made of the same."""
+    path = folder / f"{name}-{hashlib.sha256(json.dumps(shaped_by).encode()).hexdigest()[:16]}.safetensors"
+    if path.exists():
+        return _load(path)
+    made = make()
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    try:
+        save_file(made, unfinished)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return made
+
+
+def _load(path: Path) -> Arrays:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise TrainingError(f"{path}: what was kept of the teacher cannot be read; delete it to ask again") from error
