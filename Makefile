@@ -19,7 +19,7 @@ serve: .venv/serve.stamp ## Serve the committed model (HOST=127.0.0.1 PORT=8000 
 
 .PHONY: test
 test: .venv/dev.stamp ## Run all tests, the style checks and the README's examples
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: lint
 lint: .venv/dev.stamp ## Run ruff, mypy and the import contracts alone
@@ -35,6 +35,7 @@ train: .venv/dev.stamp ## Train the committed model anew (DATA=twitter_training.
 .PHONY: bench
 bench: .venv/bench.stamp ## Measure what a trace costs, and the service beside other servers (needs wrk; 10 minutes)
 	$(BIN)/python -m benchmarks.trace
+	$(BIN)/python -m benchmarks.forms
 	$(BIN)/python -m benchmarks.serving
 
 .venv/bin/python:

@@ -9,13 +9,15 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_the_wheel_holds_the_three_rooms_their_types_and_the_licence(tmp_path: Path) -> None:
-    """Every module of the three rooms is in the wheel, with its type marker, and nothing else but metadata."""
+    """Every file of the three rooms is in the wheel, type markers and the page too, and nothing else but metadata."""
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", str(tmp_path)]
     finished = subprocess.run([*build, str(ROOT)], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     rooms = ("charlstm", "service", "training")
-    expected = {str(path.relative_to(ROOT)) for room in rooms for path in (ROOT / room).glob("*.py")}
-    assert expected | {f"{room}/py.typed" for room in rooms} == {name for name in names if ".dist-info/" not in name}
+    files = [path.relative_to(ROOT) for room in rooms for path in (ROOT / room).rglob("*") if path.is_file()]
+    expected = {str(file) for file in files if "__pycache__" not in file.parts}
+    assert {*(f"{room}/py.typed" for room in rooms), "service/page/index.html"} <= expected
+    assert expected == {name for name in names if ".dist-info/" not in name}
     assert any(name.endswith("licenses/LICENSE") for name in names)

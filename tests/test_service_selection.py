@@ -127,7 +127,8 @@ def test_numbers_are_rounded_to_the_digits_asked_for(client: Client) -> None:
                 for row, other in zip(layer[name], expected[name], strict=True):
                     assert row == pytest.approx([round(value, precision) for value in other], abs=1.01 * 10**-precision)
                     assert row == [round(value, precision) for value in row]
-        assert rounded["contributions"]["logit"] == pytest.approx(whole["contributions"]["logit"], abs=1e-6)
+        assert rounded["contributions"]["logit"] == round(whole["contributions"]["logit"], precision)
+        assert rounded["probability"] == pytest.approx(whole["probability"], abs=1e-6)
     (layer, _) = ask(client, detail="summary", precision=2)["layers"]
     assert layer["forget_gate"]["mean"] == [round(value, 2) for value in layer["forget_gate"]["mean"]]
 

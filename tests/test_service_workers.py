@@ -46,7 +46,8 @@ def _predict_until_nobody_listens(server: Served) -> list[int]:
     while True:
         try:
             statuses.append(_predict(server).status_code)
-        except httpx.ConnectError:
+        except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
+            # Refused; or the kernel had taken the connection in, and no worker had when the last one stopped listening.
             return statuses
 
 
