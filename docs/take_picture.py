@@ -6,7 +6,7 @@ import sys
 from playwright.sync_api import sync_playwright
 
 TEXT = "I hated the old map but I love the new one"
-WIDTH, HEIGHT = 1360, 1480
+WIDTH, HEIGHT = 1360, 1700
 
 
 def take_picture(url: str, path: str) -> None:
