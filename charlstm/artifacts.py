@@ -11,7 +11,6 @@ places. Loading prefers a file in `.incoming`, so a crash at any moment leaves t
 
 import hashlib
 import io
-import json
 import os
 import pickle
 import shutil
@@ -23,10 +22,10 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from charlstm.config import FORMAT_VERSION, ArtifactConfig
+from charlstm.documents import check_layout, parse_object, validated
 from charlstm.encoding import TextEncoder
 from charlstm.errors import ArtifactError
 from charlstm.model import SentimentLSTM
@@ -188,21 +187,8 @@ def _check_state_dict(path: Path, found: Mapping[str, Tensor], expected: Mapping
 
 
 def _parse_config(path: Path, document: bytes) -> ArtifactConfig:
-    try:
-        values = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(str(path), "a JSON object", f"no valid JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise ArtifactError(str(path), "a JSON object", type(values).__name__)
-    if (version := values.get("format_version")) != FORMAT_VERSION:
-        raise ArtifactError(str(path), f"format_version {FORMAT_VERSION}", json.dumps(version))
-    try:
-        # from the document, not from `values`: JSON arrays are tuples here
-        return ArtifactConfig.model_validate_json(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the whole"
-        raise ArtifactError(str(path), f"valid settings in {field}", first["msg"]) from error
+    check_layout(path, parse_object(path, document), FORMAT_VERSION)
+    return validated(path, document, ArtifactConfig, "settings")
 
 
 def _read_verified(directory: Path, name: str, config: ArtifactConfig) -> bytes:

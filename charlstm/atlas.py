@@ -9,14 +9,15 @@ to the old model makes it true again; but it is never taken for the new model's.
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from charlstm.config import Label
+from charlstm.documents import check_layout, parse_object, validated
 from charlstm.errors import ArtifactError
+from charlstm.replacing import replacing
 
 ATLAS: Final = "atlas.json"
 FORMAT_VERSION: Final = 1
@@ -184,16 +185,8 @@ class Atlas(AtlasSource):
 def save_atlas(directory: Path, atlas: Atlas) -> None:
     """Write an atlas into its model's folder, whole or not at all."""
     unfinished = directory / f".{ATLAS}-{os.getpid()}"
-    try:
-        with unfinished.open("wb") as file:
-            file.write(atlas.model_dump_json().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(directory / ATLAS)
-    except BaseException:
-        with suppress(OSError):  # what went wrong is what is worth telling
-            unfinished.unlink(missing_ok=True)
-        raise
+    with replacing(directory / ATLAS, unfinished):
+        unfinished.write_bytes(atlas.model_dump_json().encode() + b"\n")
 
 
 def load_atlas(directory: Path, version: str, ignored: Callable[[str], object] | None = None) -> Atlas | None:
@@ -214,28 +207,12 @@ def load_atlas(directory: Path, version: str, ignored: Callable[[str], object] |
         return None
     except OSError as error:
         raise ArtifactError(str(path), "a readable file", error.strerror or type(error).__name__) from error
-    values = _parse(path, document)
+    values = parse_object(path, document)
     if not isinstance(found := values.get("model_version"), str):
         raise ArtifactError(str(path), "the model_version that it describes", json.dumps(found))
     if found != version:  # whatever else it holds, it is not about this model
         if ignored is not None:
             ignored(f"{path} describes version {found} of the model, not {version}: it is ignored until made anew")
         return None
-    if (layout := values.get("format_version")) != FORMAT_VERSION:
-        raise ArtifactError(str(path), f"format_version {FORMAT_VERSION}", json.dumps(layout))
-    try:
-        return Atlas.model_validate_json(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the whole"
-        raise ArtifactError(str(path), f"valid figures in {field}", first["msg"]) from error
-
-
-def _parse(path: Path, document: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(str(path), "a JSON object", f"no valid JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise ArtifactError(str(path), "a JSON object", type(values).__name__)
-    return values
+    check_layout(path, values, FORMAT_VERSION)
+    return validated(path, document, Atlas, "figures")

@@ -3,7 +3,6 @@
 The files are what `/gates` answers.
 """
 
-import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from charlstm.errors import TextError, TextTooLongError
 from charlstm.predictor import Predictor
+from charlstm.replacing import replacing
 from charlstm.trace import GateTrace
 from charlstm.views import to_html
 from service.errors import CommandError
@@ -102,11 +102,5 @@ def _write(path: Path, content: bytes) -> None:
 
 def _replace(target: Path, content: bytes) -> None:
     unfinished = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(target, unfinished), unfinished.open("xb") as file:
+        file.write(content)

@@ -65,8 +65,7 @@ class Reading:
 
     def trace(self) -> GateTrace:
         """Judge the text, of at least one step, and show its memory."""
-        tokens = self.model.encoder.vocabulary.decode(self.text.token_ids)
-        return GateTrace.of(self.text, tokens, self.signals, self.logits, self.model.readout)
+        return self.model.trace_of(self.text, self.signals, self.logits)
 
 
 class Readings:

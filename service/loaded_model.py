@@ -120,12 +120,13 @@ class LoadedModel:
 
 def describe(artifacts: Artifacts, device: str, precision: Precision) -> Loaded:
     """Tell workers what is served."""
+    readout = artifacts.readout
     return Loaded(
         version=artifacts.version,
         config=artifacts.config.model_dump_json().encode(),
         vocabulary=artifacts.vocabulary.to_json().encode(),
         device=device,
         precision=precision,
-        readout_weight=artifacts.readout.weight.tobytes(),
-        readout_bias=artifacts.readout.bias,
+        readout_weight=readout.weight.tobytes(),
+        readout_bias=readout.bias,
     )

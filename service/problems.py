@@ -7,14 +7,14 @@ is a 413. No answer repeats a text: a problem names the field, the limit and wha
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from charlstm.errors import EmptyTextError, InvalidCharacterError, TextError, TextTooLongError
+from charlstm.errors import EmptyTextError, InvalidCharacterError, TextTooLongError
 from service.errors import (
     BodyTooLargeError,
     CharacterLimitError,
@@ -38,15 +38,13 @@ from service.errors import (
     UnknownUnitError,
     UnreadableTextsError,
 )
+from service.field_errors import field_errors, is_malformed
 from service.open_inference_schemas import InferenceError
 from service.schemas import FieldError, Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
 PROBLEM_OF_SCOPE: Final = "charlstm.problem"
 """Where a request's scope names the kind of problem that it was answered with."""
-
-_MOST_ERRORS = 16  # a body can hold thousands of mistakes, an answer need not list them all
-_LONGEST_NAME = 40  # of a field that only the sender knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +164,7 @@ def problem_response(error: Exception, root_path: str = "") -> Response:
 
 def problem_of(error: Exception, root_path: str = "") -> Problem:
     """Describe an error; everything is as in `problem_response`."""
-    kind, errors = kind_of(error), _field_errors(error)
+    kind, errors = kind_of(error), field_errors(error)
     return Problem(
         type=type_of(kind, root_path),
         title=kind.title,
@@ -200,7 +198,7 @@ def _open_inference_response(error: Exception) -> Response:
     """Say it as the Open Inference Protocol does: in one sentence, and with 400 for whatever a request gets wrong."""
     kind = kind_of(error)
     status = 400 if kind.status == 422 else kind.status
-    body = InferenceError(error=_detail(kind, _field_errors(error)))
+    body = InferenceError(error=_detail(kind, field_errors(error)))
     return Response(body.model_dump_json(), status, _headers(kind, error), "application/json")
 
 
@@ -222,7 +220,7 @@ def kind_of(error: Exception) -> Kind:
     """Look up an error in the table, by its class or the nearest of its bases."""
     if isinstance(error, UnreadableTextsError):
         return kind_of(error.faults[0].reason)
-    if isinstance(error, RequestValidationError) and _json_fault(error):
+    if isinstance(error, RequestValidationError) and is_malformed(error):
         return _MALFORMED
     for error_type in type(error).__mro__:
         if error_type in KINDS and error_type is not Exception:
@@ -248,116 +246,3 @@ def _detail(kind: Kind, errors: Sequence[FieldError]) -> str:
         return kind.description
     more = ", and more is wrong" if len(errors) > 1 else ""
     return f"{errors[0].field} {errors[0].message}{more}"
-
-
-def _field_errors(error: Exception) -> list[FieldError]:
-    match error:
-        case UnreadableTextsError():
-            return [_of_text(fault.field, fault.reason) for fault in error.faults[:_MOST_ERRORS]]
-        case TooManyTextsError() | TooManyWordsError() | InvalidFieldError() | UnknownUnitError():
-            return [FieldError(field=error.field, message=str(error), limit=error.limit, found=error.found)]
-        case BodyTooLargeError():
-            return [_of_body_size(error)]
-        case (
-            MediaTypeError()
-            | ForeignOriginError()
-            | ContentEncodingError()
-            | InferenceRequestError()
-            | NotAcceptableError()
-            | ReloadRefusedError()
-            | UnknownModelError()
-        ):
-            return [FieldError(field=error.field, message=str(error))]
-        case RequestValidationError():
-            fault = _json_fault(error)
-            return [_of_json(fault)] if fault else [_of_validation(found) for found in error.errors()[:_MOST_ERRORS]]
-        case _:
-            return []
-
-
-def _of_text(name: str, reason: TextError) -> FieldError:
-    limit, found = getattr(reason, "limit", None), getattr(reason, "found", None)
-    return FieldError(field=name, message=str(reason), limit=limit, found=found)
-
-
-def _of_body_size(error: BodyTooLargeError) -> FieldError:
-    found = "more" if error.found is None else str(error.found)
-    message = f"must be at most {error.limit} bytes long, found {found}"
-    return FieldError(field="body", message=message, limit=error.limit, found=error.found)
-
-
-def _json_fault(error: RequestValidationError) -> Mapping[str, Any] | None:
-    return next((found for found in error.errors() if found["type"] == "json_invalid"), None)
-
-
-def _of_json(fault: Mapping[str, Any]) -> FieldError:
-    message = f"must be valid JSON, found a fault at character {fault['loc'][-1]} ({fault['ctx']['error']})"
-    return FieldError(field="body", message=message)
-
-
-_MESSAGES = {
-    "missing": "is required",
-    "extra_forbidden": "is no field of this request",
-    "string_type": "must be a string",
-    "string_unicode": "must be valid Unicode text, found a lone surrogate",
-    "bool_type": "must be true or false",
-    "list_type": "must be an array",
-    "too_short": "must hold at least {min_length}, found none",
-    "too_long": "must hold at most {max_length}, found {actual_length}",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a whole number of a few digits",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "literal_error": "must be {expected}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be less than {lt}",
-    "model_attributes_type": "must be a JSON object",
-    "model_type": "must be a JSON object",
-}
-_ABOUT_TYPES = {
-    "string_type",
-    "bool_type",
-    "list_type",
-    "int_type",
-    "float_type",
-    "array_or_object",
-    "model_attributes_type",
-    "model_type",
-}
-_ABOUT_NUMBERS = {"greater_than_equal", "less_than_equal", "less_than"}
-_LARGEST_SHOWN = 1 << 53  # of the numbers that a request may hold
-_LIMITS = ("limit", "min_length", "max_length", "ge", "le", "lt")  # what pydantic calls them
-_JSON_TYPES = {
-    type(None): "null",
-    bool: "boolean",
-    int: "number",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
-
-
-def _of_validation(fault: Mapping[str, Any]) -> FieldError:
-    kind, context, given = fault["type"], fault.get("ctx", {}), fault["input"]
-    message = _MESSAGES[kind].format_map(context) if kind in _MESSAGES else fault["msg"]
-    limit: int | None = next((context[name] for name in _LIMITS if name in context), None)
-    found: int | str | None = context.get("actual_length")
-    if kind in _ABOUT_TYPES:
-        found = _JSON_TYPES.get(type(given), "no JSON")
-        message = f"{message}, found {found}"
-    elif kind in _ABOUT_NUMBERS and abs(given) < _LARGEST_SHOWN:
-        found = given
-        message = f"{message}, found {found}"
-    return FieldError(field=_field_name(fault["loc"]), message=message, limit=limit, found=found)
-
-
-def _field_name(location: Sequence[str | int]) -> str:
-    """Write ("body", "texts", 3) as `texts[3]`, safely: a name can be anything that JSON can hold."""
-    name = ""
-    for part in location[1:]:
-        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
-    name = name.encode("utf-8", "backslashreplace").decode()
-    return (name[:_LONGEST_NAME] + "..." if len(name) > _LONGEST_NAME else name) or "body"

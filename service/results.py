@@ -64,12 +64,8 @@ class TracedText:
         return self.answer.took
 
     def trace(self) -> GateTrace:
-        """Put together the prediction and its memory, both of one pass, and work out the shares.
-
-        This takes a millisecond for a thousand steps: not for the event loop.
-        """
-        tokens = self.model.encoder.vocabulary.decode(self.text.token_ids)
-        return GateTrace.of(self.text, tokens, signals_of(self.answer), logits_of(self.answer), self.model.readout)
+        """Put together the prediction and its memory, both of one pass, and the shares; not for the event loop."""
+        return self.model.trace_of(self.text, signals_of(self.answer), logits_of(self.answer))
 
 
 class TracedPair(NamedTuple):

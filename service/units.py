@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from charlstm.atlas import ATLAS, BINS, Atlas, AtlasSource, UnitAtlas, load_atlas
+from charlstm.atlas import ATLAS, Atlas, AtlasSource, UnitAtlas, load_atlas
 from charlstm.errors import ArtifactError
 from service.answers import served_name
 from service.connection import ServedModel
@@ -103,7 +103,7 @@ async def unit_of(
         model=served_name(model),
         source=_source(atlas),
         layer=layer,
-        bin_edges=[round(2 * edge / BINS - 1, 9) for edge in range(BINS + 1)],
+        bin_edges=[round(2 * edge / atlas.bins - 1, 9) for edge in range(atlas.bins + 1)],
         top_characters=_top_characters(record),
     )
 

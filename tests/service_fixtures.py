@@ -78,6 +78,13 @@ async def _enter(lifespan: Any, app: FastAPI) -> None:
     await app.state.inference.loading
 
 
+@contextmanager
+def serving_model(artifacts: Path, path: Path) -> Iterator[Client]:
+    """Serve a model from an engine in this process that listens at a path."""
+    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
+        yield client
+
+
 def assert_problem(response: httpx.Response, status: int, name: str) -> dict[str, Any]:
     """Check that an answer is a problem document of this status and kind, and return it."""
     assert response.headers["content-type"] == "application/problem+json"

@@ -5,9 +5,7 @@ ask no other host for anything, and nothing may go wrong that its console knows 
 """
 
 import json
-import os
 import re
-import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -19,8 +17,9 @@ from urllib.parse import quote, urlsplit
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, WebSocketRoute, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, WebSocketRoute, expect
 
+from tests.chromium import chromium
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE
 
@@ -101,18 +100,8 @@ class Service:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        missing = "no Chromium is installed: `apt-get install chromium` brings one"
-        if os.environ.get("CHARLSTM_BROWSER_TESTS") == "required":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium has none for root
-    expect.set_options(timeout=PATIENCE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=sandbox)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

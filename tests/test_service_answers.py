@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from tests.service_fixtures import Client, engine_thread, make_app, serving
+from tests.service_fixtures import Client, serving_model
 
 
 def _precision(client: Client, path: str, **asked: object) -> str:
@@ -15,7 +15,7 @@ def _precision(client: Client, path: str, **asked: object) -> str:
 def test_an_answer_names_the_arithmetic_that_it_comes_from(tiny_directory: Path, tmp_path: Path) -> None:
     """A prediction is of the model's precision; a trace, and what is told of it, is float32 in any case."""
     path = tmp_path / "engine.sock"
-    with engine_thread(tiny_directory, path), serving(make_app(tiny_directory, engine_socket=path)) as client:
+    with serving_model(tiny_directory, path) as client:
         connection = client.app.state.inference._connection
         connection.model = replace(connection.model, precision="bfloat16")
         assert client.get("/info").json()["model"]["precision"] == "bfloat16"

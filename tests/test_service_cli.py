@@ -373,7 +373,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
 
     file = tmp_path / "trace.npz"
     file.write_bytes(b"old")
-    monkeypatch.setattr("service.gates_command.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     _assert_refused(_gates("x", "--npz", file, artifacts=artifacts), f"cannot write {file}: No space left on device")
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]

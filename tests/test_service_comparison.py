@@ -16,7 +16,7 @@ from charlstm.trace import SIGNALS
 from service.comparison import align
 from service.comparison_schemas import CompareResponse
 from service.errors import OverloadedError, StaleModelError
-from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
+from tests.service_fixtures import Client, assert_problem, serving_model
 from tests.tiny import texts, tiny_artifacts
 
 KINDS: list[dict[str, Any]] = [
@@ -31,7 +31,7 @@ KINDS: list[dict[str, Any]] = [
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
     folder = tmp_path_factory.mktemp("comparison")
     artifacts, path = tiny_artifacts(folder / "artifacts", **request.param), folder / "engine.sock"
-    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
+    with serving_model(artifacts, path) as client:
         yield client, artifacts
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from charlstm.artifacts import load_artifacts
 from charlstm.trace import SIGNALS
 from service.forms import COMPRESSED_NPZ, HTML, JSON, MEDIA_TYPES, NPZ
-from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
+from tests.service_fixtures import Client, assert_problem, serving_model
 from tests.tiny import HIDDEN_SIZE, texts, tiny_artifacts
 
 
@@ -27,7 +27,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     path = tmp_path_factory.mktemp("engine") / "engine.sock"
-    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
+    with serving_model(artifacts, path) as client:
         yield client
 
 
@@ -165,7 +165,7 @@ def test_what_there_is_not_is_refused_in_every_form(client: Client, media_type: 
 
 def test_padding_has_no_place_in_the_text(tmp_path: Path) -> None:
     folder, path = tiny_artifacts(tmp_path / "artifacts", pad_to=8), tmp_path / "engine.sock"
-    with engine_thread(folder, path), serving(make_app(folder, engine_socket=path)) as client:
+    with serving_model(folder, path) as client:
         found = arrays_of(ask(client, NPZ, "Worst"))
         assert found["offsets"].tolist() == [0, 1, 2, 3, 4, -1, -1, -1]
         padding = found["contributions.steps"][5:].sum()

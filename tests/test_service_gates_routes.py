@@ -15,7 +15,7 @@ from charlstm.clamp import Clamp
 from charlstm.predictor import Predictor
 from charlstm.trace import SIGNALS, GateTrace
 from service.gates_schemas import GatesResponse
-from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
+from tests.service_fixtures import Client, assert_problem, serving_model
 from tests.tiny import HIDDEN_SIZE, texts, tiny_artifacts
 
 TEXT = "so much fun"
@@ -31,7 +31,7 @@ KINDS: list[dict[str, Any]] = [
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
     folder = tmp_path_factory.mktemp("gates")
     artifacts, path = tiny_artifacts(folder / "artifacts", **request.param), folder / "engine.sock"
-    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
+    with serving_model(artifacts, path) as client:
         yield client, artifacts
 
 

@@ -21,7 +21,7 @@ from service.comparison_schemas import OcclusionResponse
 from service.connection import ServedModel
 from service.errors import StaleModelError
 from service.passages import encode_without_words
-from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
+from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving, serving_model
 from tests.tiny import TEXTS, texts, tiny_artifacts, tiny_config
 
 MAX_TEXTS = 6
@@ -92,7 +92,7 @@ def test_all_of_it_is_one_question(client: Client, monkeypatch: pytest.MonkeyPat
 def test_words_are_those_that_were_read(tmp_path: Path) -> None:
     """A text that is cut to the model's limit has no words behind it."""
     folder, path = tiny_artifacts(tmp_path / "artifacts", max_length=6, pad_to=8), tmp_path / "engine.sock"
-    with engine_thread(folder, path), serving(make_app(folder, engine_socket=path)) as client:
+    with serving_model(folder, path) as client:
         found = occlude(client, "so much fun", truncate=True)
         assert [word["text"] for word in found["words"]] == ["so ", "muc"]
         assert found["truncated"]
@@ -102,7 +102,7 @@ def test_words_are_those_that_were_read(tmp_path: Path) -> None:
 def test_a_word_without_a_token_changes_nothing(tmp_path: Path) -> None:
     """A model of words reads no white space."""
     folder, path = tiny_artifacts(tmp_path / "artifacts", level="word"), tmp_path / "engine.sock"
-    with engine_thread(folder, path), serving(make_app(folder, engine_socket=path)) as client:
+    with serving_model(folder, path) as client:
         found = occlude(client, "so much, fun")
         assert [word["text"] for word in found["words"]] == ["so ", "much, ", "fun"]
         assert found["words"][1]["probabilities"]["negative"] == pytest.approx(predict(client, "so fun"), abs=1e-6)
@@ -196,7 +196,7 @@ def test_a_text_is_tokenized_once_and_a_long_one_taken_apart_beside_the_event_lo
 
     text = "a " * size
     unlimited = tiny_artifacts(tmp_path / "artifacts", max_length=None)
-    with engine_thread(unlimited, path), serving(make_app(unlimited, engine_socket=path)) as client:
+    with serving_model(unlimited, path) as client:
         monkeypatch.setattr(Preprocessing, "tokenize", count)
         monkeypatch.setattr(passages, "word_spans", spans)
         assert len(occlude(client, text)["words"]) == size

@@ -20,7 +20,7 @@ from service.comparison_schemas import CompareRequest
 from service.gates_schemas import GatesRequest, GatesResponse
 from service.schemas import BatchResponse, Info, PredictResponse
 from service.settings import Settings
-from tests.service_fixtures import JSON, Client, assert_problem, engine_thread, make_app, serving
+from tests.service_fixtures import JSON, Client, assert_problem, engine_thread, make_app, serving, serving_model
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
 
 MAX_LENGTH = 12  # tokens, the model's limit
@@ -90,7 +90,7 @@ def test_gates_show_every_signal_of_every_layer_at_every_step(client: Client, ar
 def _serving(folder: Path, **model: Any) -> Iterator[Client]:
     """Serve a model of its own for one test."""
     artifacts, path = tiny_artifacts(folder / "artifacts", **model), folder / "engine.sock"
-    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
+    with serving_model(artifacts, path) as client:
         yield client
 
 

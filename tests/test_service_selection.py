@@ -13,7 +13,7 @@ from charlstm.predictor import Predictor
 from charlstm.summary import half_life, rank_units, summarize, summarize_gate
 from charlstm.trace import SIGNALS
 from service.gates_schemas import GatesResponse
-from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
+from tests.service_fixtures import Client, assert_problem, serving_model
 from tests.tiny import HIDDEN_SIZE, texts, tiny_artifacts
 
 TEXT = "so much fun"
@@ -28,7 +28,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     path = tmp_path_factory.mktemp("engine") / "engine.sock"
-    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
+    with serving_model(artifacts, path) as client:
         yield client
 
 
@@ -175,7 +175,7 @@ def test_what_there_is_not_is_refused_by_name(
 def test_a_choice_of_steps_is_held_against_the_text_as_it_was_read(tmp_path: Path) -> None:
     """After it was cut to the model's limit, and with the padding that the model reads."""
     folder, path = tiny_artifacts(tmp_path / "artifacts", max_length=4, pad_to=6), tmp_path / "engine.sock"
-    with engine_thread(folder, path), serving(make_app(folder, engine_socket=path)) as client:
+    with serving_model(folder, path) as client:
         cut = ask(client, truncate=True, steps=[3, 4])
         assert cut["text"] == TEXT[:4]
         assert cut["offsets"] == [0, 1, 2, 3, None, None]

@@ -14,7 +14,7 @@ from charlstm.artifacts import load_artifacts
 from charlstm.atlas import BINS, Atlas, load_atlas, save_atlas
 from service.units import AtlasFile
 from service.units_schemas import UnitResponse, UnitsResponse
-from tests.service_fixtures import Client, assert_problem, engine_thread, make_app, serving
+from tests.service_fixtures import Client, assert_problem, serving_model
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def artifacts(tmp_path: Path) -> Path:
 @pytest.fixture
 def client(artifacts: Path, tmp_path: Path) -> Iterator[Client]:
     path = tmp_path / "engine.sock"
-    with engine_thread(artifacts, path), serving(make_app(artifacts, engine_socket=path)) as client:
+    with serving_model(artifacts, path) as client:
         yield client
 
 

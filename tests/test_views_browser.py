@@ -3,19 +3,18 @@
 Without a Chromium these tests are skipped, unless CHARLSTM_BROWSER_TESTS=required.
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from charlstm.figure import COLORS, DARK_COLORS
 from charlstm.glossary import GLOSSARY
 from charlstm.predictor import Predictor
 from charlstm.views import to_html
+from tests.chromium import chromium
 from tests.service_fixtures import PATIENCE
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
 
@@ -26,18 +25,8 @@ Theme = Literal["light", "dark"]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        missing = "no Chromium is installed: `apt-get install chromium` brings one"
-        if os.environ.get("CHARLSTM_BROWSER_TESTS") == "required":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium has none for root
-    expect.set_options(timeout=PATIENCE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from charlstm.replacing import replacing
 from training.errors import CheckpointError
 
 
@@ -65,12 +66,8 @@ def save_checkpoint(path: Path, fingerprint: str, state: RunState) -> None:
     torch.save({"fingerprint": fingerprint} | asdict(state), content)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
-    try:
+    with replacing(path, unfinished):
         unfinished.write_bytes(content.getbuffer())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def load_checkpoint(path: Path, fingerprint: str) -> RunState | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from charlstm.replacing import replacing
 from training.distillation import Teaching
 from training.errors import TrainingError
 from training.minilm import MiniLM
@@ -50,12 +51,8 @@ def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], A
     made = make()
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
-    try:
+    with replacing(path, unfinished):
         save_file(made, unfinished)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
     return made
 
 

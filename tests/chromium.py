@@ -1,0 +1,28 @@
+"""Debian's Chromium, for the tests that look at pages."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.service_fixtures import PATIENCE
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start it; where none is installed, skip the test, or fail it if CHARLSTM_BROWSER_TESTS is `required`."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        missing = "no Chromium is installed: `apt-get install chromium` brings one"
+        if os.environ.get("CHARLSTM_BROWSER_TESTS") == "required":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium has none for root
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=sandbox)
+        yield browser
+        browser.close()
