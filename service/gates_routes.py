@@ -6,13 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from service.bodies import json_only
 from service.comparison import compare_document
 from service.comparison_schemas import CompareRequest, CompareResponse, OcclusionResponse
 from service.forms import COMPRESSED_NPZ, HTML, NPZ, Form, to_json
 from service.gates_schemas import GatesRequest, GatesResponse
 from service.occlusion import occlusion_response
 from service.passages import Passage
-from service.routes import Model, json_only, problem_answers, server_timing, timed_answer
+from service.routes import Model, problem_answers, server_timing, timed_answer
 from service.schemas import PredictRequest
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}

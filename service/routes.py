@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from service import answers
-from service.errors import MediaTypeError, NotReadyError
+from service.bodies import DirectRoute, json_only
+from service.errors import NotReadyError
 from service.inference import Inference
 from service.metrics import Metrics
 from service.problems import KINDS_BY_NAME, root_path_of, type_of
@@ -41,18 +42,10 @@ async def _inference(request: Request) -> Inference:
     return inference
 
 
-async def json_only(request: Request) -> None:
-    """Refuse a body that does not claim to be JSON."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
-        raise MediaTypeError
-
-
 Model = Annotated[Inference, Depends(_inference)]
 
 sentiment = APIRouter(
+    route_class=DirectRoute,
     tags=["sentiment"],
     dependencies=[Depends(json_only)],
     responses=problem_answers(400, 413, 415, 422, 429, 500, 503, 504),

@@ -1,0 +1,88 @@
+"""The short way of a route: what it takes and refuses is what FastAPI takes and refuses."""
+
+import json
+from typing import Annotated
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.bodies import DirectRoute, json_only
+from service.schemas import BatchRequest, PredictRequest
+
+JSON = {"content-type": "application/json"}
+
+
+async def _inference(request: Request) -> object:
+    return request.app.state.inference
+
+
+_Model = Annotated[object, Depends(_inference)]
+
+
+def _router(route: type[DirectRoute] | None) -> APIRouter:
+    router = APIRouter(dependencies=[Depends(json_only)])
+    if route is not None:
+        router.route_class = route
+
+    @router.post("/predict")
+    async def predict(asked: PredictRequest, model: _Model) -> Response:
+        return Response(f"{asked!r} {model}")
+
+    @router.post("/predict/batch")
+    async def predict_batch(asked: BatchRequest, model: _Model) -> Response:
+        return Response(f"{asked!r} {model}")
+
+    return router
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    app = FastAPI()
+    app.state.inference = "the engine"
+    app.include_router(_router(DirectRoute), prefix="/short")
+    app.include_router(_router(None), prefix="/long")
+    return TestClient(app, raise_server_exceptions=False)
+
+
+def _documents() -> st.SearchStrategy[object]:
+    text = st.text(st.characters(exclude_categories=()))  # lone surrogates, too
+    values = st.none() | st.booleans() | st.integers() | text | st.lists(text | st.integers(), max_size=3)
+    return st.dictionaries(st.sampled_from(["text", "texts", "truncate", "other"]), values) | values
+
+
+@given(document=_documents(), route=st.sampled_from(["/predict", "/predict/batch"]))
+def test_both_ways_answer_any_document_alike(client: TestClient, document: object, route: str) -> None:
+    body = json.dumps(document)
+    short, long = (client.post(way + route, content=body, headers=JSON) for way in ("/short", "/long"))
+    assert (short.status_code, short.text) == (long.status_code, long.text)
+
+
+@given(
+    body=st.binary(max_size=40) | st.sampled_from([b'{"text": NaN}', b'{"text": "a"} ', b'{"text": "a", "text": "b"}'])
+)
+def test_both_ways_answer_any_bytes_alike(client: TestClient, body: bytes) -> None:
+    short, long = (client.post(f"{way}/predict", content=body, headers=JSON) for way in ("/short", "/long"))
+    assert (short.status_code, short.text) == (long.status_code, long.text)
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/x+json; charset=utf-8", "text/plain", ""])
+def test_both_ways_answer_any_media_type_alike(client: TestClient, media_type: str) -> None:
+    headers = {"content-type": media_type}
+    short, long = (
+        client.post(f"{way}/predict", content=b'{"text": "a"}', headers=headers) for way in ("/short", "/long")
+    )
+    assert short.status_code == long.status_code == (200 if "json" in media_type else 500)
+
+
+def test_a_valid_body_does_not_go_the_long_way(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the long way")
+
+    monkeypatch.setattr("fastapi.routing.solve_dependencies", fail)
+    assert (
+        client.post("/short/predict", json={"text": "a"}).text == "PredictRequest(text='a', truncate=False) the engine"
+    )
+    assert client.post("/long/predict", json={"text": "a"}).status_code == 500
