@@ -29,7 +29,7 @@ lint: .venv/dev.stamp ## Run ruff, mypy and the import contracts alone
 	$(BIN)/lint-imports
 
 .PHONY: train
-train: .venv/dev.stamp ## Train the committed model anew (DATA=twitter_training.csv OUTPUT=artifacts)
+train: .venv/teacher.stamp ## Train the committed model anew (DATA=twitter_training.csv OUTPUT=artifacts)
 	$(BIN)/python -m training fit $(DATA) --preset default --also-score article --output $(OUTPUT)
 
 .PHONY: bench

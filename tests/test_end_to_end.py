@@ -75,7 +75,7 @@ def test_a_csv_becomes_a_served_answer_whose_every_gate_is_true(tmp_path: Path) 
     """What was learnt from a CSV is served over HTTP, and the served trace equals the NumPy cell, gate by gate."""
     data, model = write_kaggle(tmp_path / "tweets.csv"), tmp_path / "model"
     flags = (
-        "--preset default --epochs 12 --hidden-size 16 --embedding-dim 8 --min-count 1 --precision float32 "
+        "--preset labels --epochs 12 --hidden-size 16 --embedding-dim 8 --min-count 1 --precision float32 "
         "--learning-rate 0.02 --dropout 0"
     )
     run("training", "fit", data, "--output", model, *flags.split())

@@ -29,7 +29,7 @@ from training.splits import SplitName, split_rows
 ROOT = Path(__file__).parent.parent
 PATIENCE = 120.0  # seconds, for a machine that does other things too
 SMALL = (
-    "--preset default --embedding-dim 6 --hidden-size 6 --min-count 1 --batch-size 16 --learning-rate 0.02 --threads 1 "
+    "--preset labels --embedding-dim 6 --hidden-size 6 --min-count 1 --batch-size 16 --learning-rate 0.02 --threads 1 "
     "--device cpu"
 )
 ODD_TEXT = "[/b] $5 or \\frac$ :smile:"
@@ -170,7 +170,7 @@ def test_fit_writes_a_model_and_says_how_it_did(runs: dict[str, tuple[str, str]]
 def test_a_flag_changes_the_recipe(model: Path) -> None:
     record = load_artifacts(model).config.training
     assert record is not None
-    assert (record.preset, record.epochs, record.options["hidden_size"]) == ("default", 3, 6)
+    assert (record.preset, record.epochs, record.options["hidden_size"]) == ("labels", 3, 6)
     assert record.options["casefold"] is True  # as the preset has it
 
 
@@ -301,7 +301,7 @@ def test_a_missing_file_is_one_line(command: str, tmp_path: Path, tiny_directory
 def test_a_fit_that_cannot_be_is_one_line(data: Path, tmp_path: Path, run_main: Main, flags: str, message: str) -> None:
     """And nothing is written."""
     output = tmp_path / "out"
-    arguments = ("fit", data, "--output", output, "--preset", "default", "--hidden-size", 4, *flags.split())
+    arguments = ("fit", data, "--output", output, "--preset", "labels", "--hidden-size", 4, *flags.split())
     assert_one_line(run_main(*arguments), message)
     assert files(tmp_path) == set()
 

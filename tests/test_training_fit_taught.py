@@ -86,7 +86,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FitSettings:
     monkeypatch.setattr(fit_module, "MiniLM", lambda _: StubEncoder())
     cpu = torch.device("cpu")
     return FitSettings(
-        "taught", RECIPE, SplitName.GROUPED, None, split_seed=42, seed=0, device=cpu, cache=tmp_path / "cache"
+        "default", RECIPE, SplitName.GROUPED, None, split_seed=42, seed=0, device=cpu, cache=tmp_path / "cache"
     )
 
 

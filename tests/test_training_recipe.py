@@ -59,15 +59,15 @@ def test_every_preset_is_a_model_that_can_be_built(preset: Preset) -> None:
     assert preprocessing.casefold == recipe.casefold
 
 
-@pytest.mark.parametrize("preset", [Preset.DEFAULT, Preset.TAUGHT])
+@pytest.mark.parametrize("preset", [Preset.LABELS, Preset.DEFAULT])
 def test_presets_for_use_hold_rows_out(preset: Preset) -> None:
     """Without them there is no best epoch and no calibration."""
     assert RECIPES[preset].validation_fraction > 0
 
 
 def test_labels_alone_need_no_teacher() -> None:
-    assert RECIPES[Preset.DEFAULT].teacher_share == 0
-    assert RECIPES[Preset.TAUGHT].teacher_share > 0
+    assert RECIPES[Preset.LABELS].teacher_share == 0
+    assert RECIPES[Preset.DEFAULT].teacher_share > 0
 
 
 @pytest.mark.parametrize(

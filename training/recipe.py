@@ -106,13 +106,13 @@ class Recipe(BaseModel):
 class Preset(StrEnum):
     """The named recipes."""
 
-    ARTICLE = "article"
     DEFAULT = "default"
-    TAUGHT = "taught"
+    LABELS = "labels"
+    ARTICLE = "article"
 
 
 # Dropout, masked characters and weight decay, because the distinct tweets are few and the network is not small.
-_DEFAULT = Recipe(
+_LABELS = Recipe(
     casefold=True,
     max_length=1000,
     min_count=10,
@@ -142,10 +142,11 @@ RECIPES = {
         batch_size=32,
         learning_rate=0.001,
     ),
-    # The labels alone: what the committed model is made by.
-    Preset.DEFAULT: _DEFAULT,
-    # A teacher has more to say than the labels: a network can learn from it for longer before it knows it by heart.
-    Preset.TAUGHT: _DEFAULT.model_copy(
+    # Needs no teacher and no extra packages.
+    Preset.LABELS: _LABELS,
+    # What the committed model is made by. A teacher has more to say than the labels: a network can learn from it for
+    # longer before it knows it by heart.
+    Preset.DEFAULT: _LABELS.model_copy(
         update={
             "dropout": 0.1,
             "forget_bias": 1.0,
