@@ -22,11 +22,11 @@ _FOLDERS = re.compile(r"(?<![^\s'\"(])/(?:[^\s'\"/]+/)*")  # of absolute paths
 )
 async def reload(model: Model) -> ReloadResponse:
     """Load and verify the artifacts beside the model that serves, and switch to them at once if they are sound."""
-    before = model.model.version
+    before = [served.version for served in model.models]
     done = await model.reload()
     if done.error is not None:
         raise refusal(done.error)
-    return ReloadResponse(version=done.version, changed=done.version != before)
+    return ReloadResponse(version=done.versions[0], changed=done.versions != before)
 
 
 def refusal(reason: str) -> ReloadRefusedError:

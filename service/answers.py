@@ -1,5 +1,6 @@
 """From the model's records to what goes out over HTTP."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from charlstm.trace import Prediction
@@ -20,11 +21,12 @@ def batch_response(judged: Judged) -> BatchResponse:
     return BatchResponse(predictions=[prediction_response(name, prediction) for prediction in judged.predictions])
 
 
-def info(model: ServedModel, settings: Settings) -> Info:
-    """Describe what is served."""
+def info(model: ServedModel, models: Sequence[ServedModel], settings: Settings) -> Info:
+    """Describe a model, and name all that are served."""
     config = model.config
     return Info(
         model=served_name(model),
+        models=[served_name(served) for served in models],
         architecture=config.model,
         preprocessing=config.preprocessing,
         labels=list(config.labels),
@@ -54,12 +56,12 @@ def info(model: ServedModel, settings: Settings) -> Info:
 
 def served_name(model: ServedModel) -> ModelName:
     """Name the model that is served, with the arithmetic of its predictions."""
-    return ModelName(name=model.config.name, version=model.version, precision=model.precision)
+    return ModelName(name=model.name, version=model.version, precision=model.precision)
 
 
 def model_name(found: Judged | TracedText) -> ModelName:
     """Name the model that an answer comes from, with the arithmetic of that answer."""
-    return ModelName(name=found.model.config.name, version=found.model.version, precision=found.precision)
+    return ModelName(name=found.model.name, version=found.model.version, precision=found.precision)
 
 
 def prediction_response(model: ModelName, prediction: Prediction) -> PredictResponse:

@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with Inference(settings) as inference:
             app.state.inference = inference
             app.state.settings = settings
-            app.state.atlas = units.AtlasFile(settings.artifacts)
+            app.state.atlases = units.AtlasFiles(settings.artifacts)
             yield
 
     app = FastAPIOffline(

@@ -5,12 +5,12 @@ from typing import Literal
 from pydantic import Field
 
 from service.gates_schemas import PerStep, TextTrace
-from service.schemas import AnswerRecord, PredictResponse, Probabilities, RequestRecord
+from service.schemas import AnswerRecord, ModelRequest, PredictResponse, Probabilities
 
 Kind = Literal["equal", "replaced", "deleted", "inserted"]
 
 
-class CompareRequest(RequestRecord):
+class CompareRequest(ModelRequest):
     """Two texts to judge and to hold against each other."""
 
     first: str = Field(description="A text, as in `/predict`.", examples=["I love it"])

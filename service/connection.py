@@ -34,6 +34,7 @@ from service.errors import (
 from service.protocol import (
     Answer,
     Cancel,
+    Described,
     Frames,
     Loaded,
     Logits,
@@ -61,9 +62,11 @@ _GRACE = 0.5  # seconds past its deadline that an answer may take to say so
 
 @dataclass(frozen=True)
 class ServedModel:
-    """The model that the engine serves, as far as a worker needs to know it.
+    """A model that the engine serves, as far as a worker needs to know it.
 
     Attributes:
+        name: What requests call it.
+        folder: Where it is in the artifacts folder; empty for the default model, which is that folder itself.
         version: As in `Artifacts`.
         config: Everything `config.json` says.
         encoder: From texts to its token ids.
@@ -72,6 +75,8 @@ class ServedModel:
         readout: From its last hidden state to a probability.
     """
 
+    name: str
+    folder: str
     version: str
     config: ArtifactConfig
     encoder: TextEncoder
@@ -107,11 +112,13 @@ class EngineConnection:
         path: The engine's socket.
 
     Attributes:
-        model: What is served, or None while there is no engine that has loaded one.
+        model: What is served by default, or None while there is no engine that has loaded it.
+        further: What else is served.
         statistics: How the engine was doing a moment ago, if it has said so.
     """
 
     model: ServedModel | None = None
+    further: Sequence[ServedModel] = ()
     statistics: Statistics | None = None
 
     def __init__(self, path: Path) -> None:
@@ -248,7 +255,7 @@ class EngineConnection:
     def _take(self, answer: Answer) -> None:
         match answer:
             case Loaded():
-                self.model = _served_model(answer)
+                self.model, *self.further = map(_served_model, answer.models)
                 self._loaded.set()
             case Statistics():
                 self.statistics = answer
@@ -259,6 +266,7 @@ class EngineConnection:
 
     def _lose(self) -> None:
         self.model = self.statistics = self._writer = None
+        self.further = ()
         self._loaded.clear()
         self._outgoing.clear()
         for future in self._waiting.values():
@@ -278,12 +286,12 @@ def signals_of(answer: Traced) -> FloatArray:
     return np.frombuffer(answer.signals, np.float32).reshape(shape)
 
 
-def _served_model(loaded: Loaded) -> ServedModel:
-    config = ArtifactConfig.model_validate_json(loaded.config)
-    encoder = TextEncoder(config.preprocessing, Vocabulary.from_json(loaded.vocabulary.decode()))
-    weight = np.frombuffer(loaded.readout_weight, np.float32)
-    readout = Readout(weight, loaded.readout_bias, config.calibration.temperature)
-    return ServedModel(loaded.version, config, encoder, loaded.device, loaded.precision, readout)
+def _served_model(found: Described) -> ServedModel:
+    config = ArtifactConfig.model_validate_json(found.config)
+    encoder = TextEncoder(config.preprocessing, Vocabulary.from_json(found.vocabulary.decode()))
+    weight = np.frombuffer(found.readout_weight, np.float32)
+    readout = Readout(weight, found.readout_bias, config.calibration.temperature)
+    return ServedModel(found.name, found.folder, found.version, config, encoder, found.device, found.precision, readout)
 
 
 def _error(rejected: Rejected) -> ServiceError:

@@ -1,4 +1,4 @@
-"""The engine: one network, one running batch, and the questions that wait for both. Knows no sockets and no HTTP.
+"""The engine: networks with a running batch each, and the questions that wait for them. Knows no sockets and no HTTP.
 
 Predictions share a continuous batch, in which the texts of a question take turns with those of the others. Between two
 of its chunks there is a pass for a trace, and one that brief traces share: a key pressed in a live session waits for
@@ -78,14 +78,14 @@ class Engine:
     """Answers questions about texts.
 
     Args:
-        model: What is served first.
+        models: What is served first, the default model before others.
         limits: How much may be under way.
     """
 
-    def __init__(self, model: LoadedModel, limits: Limits) -> None:
+    def __init__(self, models: Sequence[LoadedModel], limits: Limits) -> None:
         self._limits = limits
-        # The newest first. The one before is kept: questions that name it may be on their way.
-        self._models = [model]
+        # The newest first. Those before them are kept: questions that name them may be on their way.
+        self._generations = [models]
         self._pending: dict[Address, _Pending] = {}
         self._traces: OrderedDict[Address, _PendingTrace] = OrderedDict()
         self._waiting_tokens = 0
@@ -96,18 +96,18 @@ class Engine:
         self._failures = 0
 
     @property
-    def model(self) -> LoadedModel:
-        """What is served."""
-        return self._models[0]
+    def models(self) -> Sequence[LoadedModel]:
+        """What is served, the default model first."""
+        return self._generations[0]
 
     @property
     def busy(self) -> bool:
         """Whether there is work to do."""
         return bool(self._pending or self._traces)
 
-    def replace(self, model: LoadedModel) -> None:
-        """Serve another model from here on; what was asked of the old one is still answered by it."""
-        self._models.insert(0, model)
+    def replace(self, models: Sequence[LoadedModel]) -> None:
+        """Serve other models from here on; what was asked of the old ones is still answered by them."""
+        self._generations.insert(0, models)
         self._retire()
 
     def ask(self, worker: int, question: Submit | Trace | Cancel) -> list[Reply]:
@@ -122,7 +122,7 @@ class Engine:
             return []
         if address in self._pending or address in self._traces:
             raise ProtocolError(f"question {question.id} is under way already")
-        model = next((model for model in self._models if model.artifacts.version == question.version), None)
+        model = next((model for model in self._all_models() if model.artifacts.version == question.version), None)
         if model is None:
             return [Reply(worker, Rejected(question.id, "stale"))]
         if question.deadline < time.monotonic():
@@ -158,7 +158,7 @@ class Engine:
         for addresses in (self._next_brief_traces(), self._next_long_trace()):
             if addresses:
                 replies += self._trace({address: self._traces.pop(address) for address in addresses})
-        for model in list(self._models):
+        for model in self._all_models():
             if len(model.batch):
                 replies += self._advance(model)
         self._retire()
@@ -166,7 +166,7 @@ class Engine:
 
     def statistics(self) -> Statistics:
         """Return how much waits now, and what has been done since the start."""
-        seated = sum(model.batch.seated for model in self._models)
+        seated = sum(model.batch.seated for model in self._all_models())
         return Statistics(self._waiting_texts, self._waiting_tokens, seated, *self._totals)
 
     def _is_full(self, texts: int, tokens: int) -> bool:
@@ -178,8 +178,12 @@ class Engine:
 
     def _retire(self) -> None:
         """Let go of models before the last, once nothing is asked of them any more."""
-        if len(self._models) > 2:
-            self._models = [*self._models[:2], *(model for model in self._models[2:] if len(model.batch))]
+        if len(self._generations) > 2:
+            older = (models for models in self._generations[2:] if any(len(model.batch) for model in models))
+            self._generations = [*self._generations[:2], *older]
+
+    def _all_models(self) -> list[LoadedModel]:
+        return [model for models in self._generations for model in models]
 
     def _advance(self, model: LoadedModel) -> list[Reply]:
         started = time.perf_counter()
@@ -270,7 +274,7 @@ class Engine:
         for asked in dropped.values():
             unread = [length for index, length in enumerate(asked.lengths) if index not in asked.logits]
             self._answered(len(unread), sum(unread))
-        for model in self._models if dropped else ():
+        for model in self._all_models() if dropped else ():
             keys = {
                 (address, index)
                 for address, asked in dropped.items()

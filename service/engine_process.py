@@ -53,13 +53,13 @@ def main() -> None:
     torch.set_num_threads(settings.threads or threads_for(len(os.sched_getaffinity(0))))
     try:
         loader = Loader(settings)
-        model = loader.load()
+        models = loader.load()
     except CharLSTMError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the supervisor reads it
         sys.exit(2)
     # From here on there may be requests to answer; service managers, too, signal the whole group.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    engine = Engine(model, Limits(settings.max_waiting_texts, settings.max_waiting_tokens))
+    engine = Engine(models, Limits(settings.max_waiting_texts, settings.max_waiting_tokens))
     EngineServer(engine, loader, settings).serve()
 
 
@@ -178,7 +178,7 @@ class EngineServer:
         self._numbers += 1
         self._workers[self._numbers] = _Peer(connection)
         self._selector.register(connection, selectors.EVENT_READ, self._numbers)
-        self._answer(self._numbers, self._loader.describe(self._engine.model.artifacts))
+        self._answer(self._numbers, self._loader.describe(self._engine.models))
         self._answer(self._numbers, self._engine.statistics())
 
     def _serve_worker(self, number: int, mask: int) -> None:
@@ -250,8 +250,7 @@ class EngineServer:
 
     def _start_loading(self, worker: int, question: int) -> None:
         if self._loading is not None:
-            version = self._engine.model.artifacts.version
-            self._answer(worker, Reloaded(question, version, "another reload is under way"))
+            self._answer(worker, Reloaded(question, self._versions(), "another reload is under way"))
             return
         self._loading = Loading(self._loader, worker, question, self._wake_writer)
         self._loading.start()
@@ -261,14 +260,16 @@ class EngineServer:
         done, self._loading = self._loading, None
         if done is None:
             return
-        if done.model is not None:
-            self._engine.replace(done.model)
-            loaded = self._loader.describe(done.model.artifacts)
-            _logger.info("now serving version %s", loaded.version)
-            self._broadcast(loaded)
+        if done.models is not None:
+            self._engine.replace(done.models)
+            _logger.info("now serving versions %s", ", ".join(self._versions()))
+            self._broadcast(self._loader.describe(done.models))
         else:
-            _logger.error("the new model is not used: %s", done.error)
-        self._answer(done.worker, Reloaded(done.question, self._engine.model.artifacts.version, done.error))
+            _logger.error("the new models are not used: %s", done.error)
+        self._answer(done.worker, Reloaded(done.question, self._versions(), done.error))
+
+    def _versions(self) -> list[str]:
+        return [model.artifacts.version for model in self._engine.models]
 
     def _close(self) -> None:
         self._selector.close()

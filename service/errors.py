@@ -30,7 +30,7 @@ CharacterLimitError         a text longer than the service takes, whatever the m
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -236,13 +236,14 @@ class UnknownModelError(ServiceError):
     """A model, or a version of it, that is not served.
 
     Args:
-        name, version: What is served.
+        served: The version of each model that is, by its name.
     """
 
     field: Final = "model"
 
-    def __init__(self, name: str, version: str) -> None:
-        super().__init__(f"must be {name}, and its version {version} or left out")
+    def __init__(self, served: Mapping[str, str]) -> None:
+        choices = " or ".join(f"{name} (version {version})" for name, version in served.items())
+        super().__init__(f"must be {choices}")
 
 
 class BodyTooLargeError(HTTPException):

@@ -27,7 +27,7 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 memory = APIRouter(
     tags=["memory"],
     dependencies=[Depends(json_only)],
-    responses=problem_answers(400, 413, 415, 422, 429, 500, 503, 504),
+    responses=problem_answers(400, 404, 413, 415, 422, 429, 500, 503, 504),
 )
 
 
@@ -52,7 +52,7 @@ async def gates(asked: GatesRequest, model: Model, request: Request) -> Response
     passage = Passage("text", asked.text, asked.spans_to_cut())
     clamps = [clamp.to_clamp() for clamp in asked.clamps]
     async with model.trace_slots.take() as deadline:
-        traced = await model.trace(passage, deadline, truncate=asked.truncate, clamps=clamps)
+        traced = await model.trace(passage, deadline, asked.model, truncate=asked.truncate, clamps=clamps)
         started = time.perf_counter()
         written = await asyncio.to_thread(form.write, traced, asked)
     timing = server_timing(traced, time.perf_counter() - started)
@@ -67,12 +67,12 @@ async def gates(asked: GatesRequest, model: Model, request: Request) -> Response
 )
 async def compare(asked: CompareRequest, model: Model) -> Response:
     """Judge two texts, align them token by token, and say where they part and what turned the answer."""
-    first, second = Passage("first", asked.first), Passage("second", asked.second)
+    pair = Passage("first", asked.first), Passage("second", asked.second)
     async with model.trace_slots.take(traces=2) as deadline:
-        pair = await model.trace_both(first, second, deadline, truncate=asked.truncate)
+        traced = await model.trace_both(pair, deadline, asked.model, truncate=asked.truncate)
         started = time.perf_counter()
-        content = await asyncio.to_thread(lambda: to_json(compare_document(pair)))
-    timing = server_timing(pair.slower, time.perf_counter() - started)
+        content = await asyncio.to_thread(lambda: to_json(compare_document(traced)))
+    timing = server_timing(traced.slower, time.perf_counter() - started)
     return Response(content, media_type="application/json", headers={"Server-Timing": timing})
 
 
@@ -88,5 +88,5 @@ async def occlusion(asked: PredictRequest, model: Model) -> Response:
     This asks the model, while the shares in `/gates` take its one answer apart; the two need not agree. `/info` says
     how many words a text may have: as many as there may be texts in a batch.
     """
-    occluded = await model.occlude(asked.text, truncate=asked.truncate)
+    occluded = await model.occlude(asked.text, asked.model, truncate=asked.truncate)
     return timed_answer(occluded.judged, occlusion_response(occluded))

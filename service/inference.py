@@ -19,7 +19,7 @@ from charlstm.encoding import EncodedText
 from charlstm.readout import FloatArray
 from charlstm.trace import Prediction
 from service.connection import EngineConnection, ServedModel, pack
-from service.errors import NotReadyError, StaleModelError, TooManyTextsError
+from service.errors import NotReadyError, StaleModelError, TooManyTextsError, UnknownModelError
 from service.existence import check_clamps
 from service.passages import Encoded, Passage, check_sizes, encode, encode_without_words
 from service.protocol import Logits, Reloaded, Statistics, Traced
@@ -80,29 +80,49 @@ class Inference:
         return self._connection.model is not None and not self.draining
 
     @property
-    def model(self) -> ServedModel:
-        """What is served.
+    def models(self) -> list[ServedModel]:
+        """What is served, the default model first.
 
         Raises:
-            NotReadyError: There is no engine, or it has not loaded the model yet.
+            NotReadyError: There is no engine, or it has not loaded them yet.
         """
         if self._connection.model is None:
             raise NotReadyError
-        return self._connection.model
+        return [self._connection.model, *self._connection.further]
+
+    @property
+    def model(self) -> ServedModel:
+        """What is served by default.
+
+        Raises:
+            NotReadyError: As for `models`.
+        """
+        return self.models[0]
+
+    def find(self, name: str | None, version: str | None = None) -> ServedModel:
+        """Return a model that is served: without a name the default one, without a version whichever has the name.
+
+        Raises:
+            NotReadyError: There is no engine, or it has not loaded the models yet.
+            UnknownModelError: There is no such model.
+        """
+        return find_model(self.models, name, version)
 
     @property
     def statistics(self) -> Statistics | None:
         """How the engine was doing a moment ago."""
         return self._connection.statistics
 
-    async def judge(self, texts: Mapping[str, str], *, truncate: bool) -> Judged:
+    async def judge(self, texts: Mapping[str, str], name: str | None = None, *, truncate: bool) -> Judged:
         """Judge texts together.
 
         Args:
             texts: Each under the name of the field it stands in.
+            name: Of the model to ask; None is the default one.
             truncate: Whether texts over the model's limit are cut instead of refused.
 
         Raises:
+            UnknownModelError: There is no model of this name.
             UnreadableTextsError: The model cannot read some of them.
             TooManyTextsError: There are more than the service takes at once.
             ServiceError: The engine did not answer: not ready, overloaded, too late, or dead.
@@ -117,9 +137,9 @@ class Inference:
             answer = await self._connection.submit(model.version, encoded.packed, deadline)
             return _judged(model, encoded.texts, answer)
 
-        return await self._ask_again_if_exchanged(ask)
+        return await self._ask_again_if_exchanged(name, ask)
 
-    async def occlude(self, text: str, *, truncate: bool) -> Occluded:
+    async def occlude(self, text: str, name: str | None = None, *, truncate: bool) -> Occluded:
         """Judge a text, and what is left of it without each of its words; all of it together.
 
         Raises:
@@ -138,10 +158,16 @@ class Inference:
             without = [None if place is None else probabilities[place] for place in places]
             return Occluded(judged, read.text, words, without)
 
-        return await self._ask_again_if_exchanged(ask)
+        return await self._ask_again_if_exchanged(name, ask)
 
     async def trace(
-        self, passage: Passage, deadline: float, *, truncate: bool, clamps: Sequence[Clamp] = ()
+        self,
+        passage: Passage,
+        deadline: float,
+        name: str | None = None,
+        *,
+        truncate: bool,
+        clamps: Sequence[Clamp] = (),
     ) -> TracedText:
         """Judge one text and show its memory, by the deadline that its slot came with.
 
@@ -158,9 +184,11 @@ class Inference:
             answer = await self._connection.trace(model.version, encoded.packed.token_ids, deadline, clamps=clamps)
             return TracedText(model, text, passage.leave_out, answer)
 
-        return await self._ask_again_if_exchanged(ask)
+        return await self._ask_again_if_exchanged(name, ask)
 
-    async def trace_both(self, first: Passage, second: Passage, deadline: float, *, truncate: bool) -> TracedPair:
+    async def trace_both(
+        self, pair: tuple[Passage, Passage], deadline: float, name: str | None = None, *, truncate: bool
+    ) -> TracedPair:
         """Trace two texts with one model; nothing is asked before both can be read.
 
         Raises:
@@ -173,10 +201,11 @@ class Inference:
             return TracedText(model, text, passage.leave_out, answer)
 
         async def ask(model: ServedModel) -> TracedPair:
-            (one, other), _ = await self._encode(model, [first, second], truncate=truncate)
-            return TracedPair(*await _all_or_none(trace(model, first, one), trace(model, second, other)))
+            (one, other), _ = await self._encode(model, pair, truncate=truncate)
+            first, second = trace(model, pair[0], one), trace(model, pair[1], other)
+            return TracedPair(*await _all_or_none(first, second))
 
-        return await self._ask_again_if_exchanged(ask)
+        return await self._ask_again_if_exchanged(name, ask)
 
     async def read_on(self, model: ServedModel, token_ids: Sequence[int], states: FloatArray | None) -> Traced:
         """Read some tokens, on from what was remembered of those before them: a step of a live session.
@@ -201,11 +230,13 @@ class Inference:
         """
         return await self._connection.reload()
 
-    async def _ask_again_if_exchanged(self, ask: Callable[[ServedModel], Awaitable[_Answer]]) -> _Answer:
-        """Ask the model that is served; once more if it is exchanged meanwhile, for another reads texts otherwise."""
+    async def _ask_again_if_exchanged(
+        self, name: str | None, ask: Callable[[ServedModel], Awaitable[_Answer]]
+    ) -> _Answer:
+        """Ask the model of a name; once more if it is exchanged meanwhile, for another reads texts otherwise."""
         with contextlib.suppress(StaleModelError):
-            return await ask(self.model)
-        return await ask(self.model)
+            return await ask(self.find(name))
+        return await ask(self.find(name))
 
     async def _encode(self, model: ServedModel, passages: Sequence[Passage], *, truncate: bool) -> Encoded:
         check_sizes(passages, self._settings.max_characters)
@@ -222,11 +253,22 @@ class Inference:
                 await asyncio.wait([loaded, self.supervisor.running], return_when=asyncio.FIRST_COMPLETED)
                 if self.supervisor.running.done():
                     self.supervisor.running.result()
-            model = await loaded
+            await loaded
         finally:
             loaded.cancel()
-        name = model.config.name
-        _logger.info("ready: model %s, version %s, on %s in %s", name, model.version, model.device, model.precision)
+        for model in self.models:
+            found = (model.name, model.version, model.device, model.precision)
+            _logger.info("ready: model %s, version %s, on %s in %s", *found)
+
+
+def find_model(models: Sequence[ServedModel], name: str | None, version: str | None) -> ServedModel:
+    """Find a model among those that are served; everything is as in `Inference.find`."""
+    if name is None:
+        return models[0]
+    found = next((model for model in models if model.name == name and version in {None, model.version}), None)
+    if found is None:
+        raise UnknownModelError({model.name: model.version for model in models})
+    return found
 
 
 async def _all_or_none(*questions: Coroutine[None, None, _Answer]) -> list[_Answer]:

@@ -26,9 +26,8 @@ from service.schemas import ModelName
 class Reader(Protocol):
     """Who reads: `Inference`, as far as a session needs it."""
 
-    @property
-    def model(self) -> ServedModel:
-        """What is served."""
+    def find(self, name: str | None) -> ServedModel:
+        """Return the model of a name, or the default one."""
 
     async def read_on(self, model: ServedModel, token_ids: Sequence[int], states: FloatArray | None) -> Traced:
         """Read some tokens, on from what was remembered of those before them."""
@@ -90,6 +89,7 @@ class Session:
         Raises:
             InvalidFieldError: It takes back more than there is, or asks to see what this model has not.
             UnreadableTextsError: The model cannot read what the text would be, or it would be too long.
+            UnknownModelError: There is no model of the name that the session asks.
             ServiceError: The engine did not answer; see `Inference.judge`.
         """
         text = self._edited(message)
@@ -116,7 +116,7 @@ class Session:
         return text
 
     async def _read(self, text: str, message: LiveMessage) -> _Answered:
-        model = self._reader.model
+        model = self._reader.find(self._view.changed_by(message).model)
         view, dropped = self._view_of(model, message)
         encoded = _encode(model, text)
         before = self._readings.of(self, model)
@@ -132,14 +132,14 @@ class Session:
         try:
             kept.check(model.config.model)
         except InvalidFieldError as error:
-            kept, dropped = View(), f"{error.field} {error}"
+            kept, dropped = View(model=kept.model), f"{error.field} {error}"
         view = kept.changed_by(message)
         view.check(model.config.model)
         return view, dropped
 
     def _write(self, reading: Reading, view: View, dropped: str | None) -> _Answered:
         model, text = reading.model, reading.text
-        name = ModelName(name=model.config.name, version=model.version, precision="float32")
+        name = ModelName(name=model.name, version=model.version, precision="float32")
         answer = LiveAnswer(reading.trace(), name, view) if text.token_ids else None
         layout = None if answer is None else answer.layout
         start = 0 if self._sent is None else self._sent.holds(model.version, text, layout)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from charlstm.config import ModelConfig
-from service.schemas import RequestRecord
+from service.schemas import ModelRequest
 from service.selection import Decimals, Layers, Selection, Signals, Units
 
 Shown = Annotated[
@@ -14,8 +14,8 @@ Shown = Annotated[
 ]
 
 
-class View(RequestRecord):
-    """What a session's answers show of the memory; the fields are those of `/gates`."""
+class View(ModelRequest):
+    """Whom a session asks, and what its answers show of the memory; the fields are those of `/gates`."""
 
     detail: Shown = "summary"
     signals: Signals | None = None

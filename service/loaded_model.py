@@ -21,7 +21,7 @@ from charlstm.model import use_whole_float32
 from charlstm.readout import FloatArray
 from charlstm.vocabulary import PADDING_ID
 from charlstm.what_if import trace_clamped
-from service.protocol import Loaded
+from service.protocol import Described
 
 TokenIds = NDArray[np.int32]
 
@@ -53,11 +53,13 @@ class LoadedModel:
         artifacts: A verified model.
         device: Where it runs.
         precision: Of predictions.
+        folder: As in `Described`.
     """
 
-    def __init__(self, artifacts: Artifacts, device: torch.device, precision: Precision) -> None:
+    def __init__(self, artifacts: Artifacts, device: torch.device, precision: Precision, folder: str = "") -> None:
         use_whole_float32()
         self.artifacts = artifacts
+        self.folder = folder
         self.network = artifacts.model.to(device)
         self.batch: ContinuousBatch[tuple[Address, int]] = ContinuousBatch(self.network, precision)
 
@@ -118,10 +120,12 @@ class LoadedModel:
         ]
 
 
-def describe(artifacts: Artifacts, device: str, precision: Precision) -> Loaded:
-    """Tell workers what is served."""
+def describe(artifacts: Artifacts, device: str, precision: Precision, folder: str = "") -> Described:
+    """Tell workers of a model."""
     readout = artifacts.readout
-    return Loaded(
+    return Described(
+        name=folder or artifacts.config.name,
+        folder=folder,
         version=artifacts.version,
         config=artifacts.config.model_dump_json().encode(),
         vocabulary=artifacts.vocabulary.to_json().encode(),

@@ -2,24 +2,30 @@
 
 import logging
 import os
+import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from charlstm.artifacts import Artifacts, load_artifacts
+from charlstm.artifacts import CONFIG, load_artifacts
 from charlstm.config import Precision
-from charlstm.errors import CharLSTMError, DeviceError
+from charlstm.errors import ArtifactError, CharLSTMError, DeviceError
 from charlstm.predictor import find_device
 from service.loaded_model import LoadedModel, describe
 from service.protocol import EngineSettings, Loaded
 
 _logger = logging.getLogger(__name__)
 _MOST_THREADS = 4
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Loader:
-    """Loads the model, at the start and again when asked to.
+    """Loads the models, at the start and again when asked to.
+
+    The folder itself holds the default model. Each folder in it that holds a `config.json` is a further one, under the
+    folder's name; folders whose names begin with a dot are passed over.
 
     Raises:
         DeviceError: The device is not there, or cannot do the precision.
@@ -30,19 +36,47 @@ class Loader:
         self.device = find_device(settings.device)
         self.precision = choose_precision(settings.precision, self.device)
 
-    def load(self) -> LoadedModel:
-        """Load, verify and warm up what is in the folder now.
+    def load(self) -> list[LoadedModel]:
+        """Load, verify and warm up what is in the folder now, the default model first.
 
         Raises:
-            ArtifactError: It is not sound.
+            ArtifactError: Something in it is not sound.
         """
-        model = LoadedModel(load_artifacts(self._artifacts), self.device, self.precision)
-        model.warm_up()
-        return model
+        models = [self._load("")]
+        for folder in further_folders(self._artifacts):
+            if folder == models[0].artifacts.config.name:
+                raise ArtifactError(str(self._artifacts / folder), "another name than the default model's", folder)
+            models.append(self._load(folder))
+        for model in models:
+            model.warm_up()
+        return models
 
-    def describe(self, artifacts: Artifacts) -> Loaded:
-        """Say what a loaded model is."""
-        return describe(artifacts, str(self.device), self.precision)
+    def describe(self, models: Sequence[LoadedModel]) -> Loaded:
+        """Say what loaded models are."""
+        device = str(self.device)
+        return Loaded([describe(model.artifacts, device, self.precision, model.folder) for model in models])
+
+    def _load(self, folder: str) -> LoadedModel:
+        return LoadedModel(load_artifacts(self._artifacts / folder), self.device, self.precision, folder)
+
+
+def further_folders(artifacts: Path) -> list[str]:
+    """Name the folders in an artifacts folder that hold a model of their own, in alphabetical order.
+
+    Raises:
+        ArtifactError: One has a name that would have to be escaped in an address.
+    """
+    try:
+        folders = sorted(path.parent.name for path in artifacts.glob(f"*/{CONFIG}"))
+    except OSError:  # loading the default model says what is wrong with the folder
+        return []
+    folders = [folder for folder in folders if not folder.startswith(".")]
+    for folder in folders:
+        if not _NAME.fullmatch(folder):
+            raise ArtifactError(
+                str(artifacts / folder), "a model's name of at most 64 letters, digits, dots and dashes", folder
+            )
+    return folders
 
 
 def threads_for(cores: int) -> int:
@@ -66,22 +100,22 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
 
 
 class Loading(threading.Thread):
-    """Loads a model beside the one that serves."""
+    """Loads models beside those that serve."""
 
     def __init__(self, loader: Loader, worker: int, question: int, wake: int) -> None:
         super().__init__(name="loading", daemon=True)
         self.worker, self.question = worker, question
-        self.model: LoadedModel | None = None
+        self.models: list[LoadedModel] | None = None
         self.error: str | None = None
         self._loader, self._wake = loader, wake
 
     def run(self) -> None:
         """Load, and wake the engine's turn."""
         try:
-            self.model = self._loader.load()
+            self.models = self._loader.load()
         except CharLSTMError as error:
             self.error = str(error)
-        except Exception:  # whatever it is: the model that serves is not concerned, and who asked must hear of it
-            _logger.exception("a new model could not be loaded")
+        except Exception:  # whatever it is: the models that serve are not concerned, and who asked must hear of it
+            _logger.exception("new models could not be loaded")
             self.error = "loading failed; the engine's log says how"
         os.write(self._wake, b"!")

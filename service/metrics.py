@@ -158,14 +158,11 @@ def _of_all_workers() -> Iterable[Metric]:
 def _of_model(inference: Inference) -> Iterator[Metric]:
     yield GaugeMetricFamily("charlstm_ready", "Whether new requests should be sent here.", float(inference.ready))
     with contextlib.suppress(NotReadyError):
-        model = inference.model
-        described = {
-            "name": model.config.name,
-            "version": model.version,
-            "device": model.device,
-            "precision": model.precision,
-        }
-        yield InfoMetricFamily("charlstm_model", "What is served.", described)
+        described = InfoMetricFamily("charlstm_model", "What is served.", labels=["name"])
+        for model in inference.models:
+            about = {"version": model.version, "device": model.device, "precision": model.precision}
+            described.add_metric([model.name], about)
+        yield described
 
 
 def _of_engine(inference: Inference) -> Iterator[Metric]:

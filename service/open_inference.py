@@ -76,16 +76,6 @@ class _Wanted(NamedTuple):
     name: str
     version: str | None = None
 
-    def find(self, served: ServedModel) -> ServedModel:
-        """Return the model if it is this one.
-
-        Raises:
-            UnknownModelError: It is another one.
-        """
-        if self.name != served.config.name or self.version not in {None, served.version}:
-            raise UnknownModelError(served.config.name, served.version)
-        return served
-
 
 @probes.get("", operation_id="v2_server_metadata", summary="Which server is this?")
 async def server_metadata() -> ServerMetadata:
@@ -110,7 +100,7 @@ async def server_ready(model: Model) -> ServerReady:
 @models.get("/models/{name}", operation_id="v2_model_metadata", summary="What does the model take and give?")
 async def model_metadata(name: str, model: Model) -> ModelMetadata:
     """List the model's versions, its input, and each output that can be asked for."""
-    return _metadata(_Wanted(name).find(model.model))
+    return _metadata(model.find(name))
 
 
 @models.get(
@@ -120,7 +110,7 @@ async def model_metadata(name: str, model: Model) -> ModelMetadata:
 )
 async def model_version_metadata(name: str, version: str, model: Model) -> ModelMetadata:
     """Describe the model as without a version, if it is this one."""
-    return _metadata(_Wanted(name, version).find(model.model))
+    return _metadata(model.find(name, version))
 
 
 @models.get("/models/{name}/ready", operation_id="v2_model_ready", summary="Is the model ready?")
@@ -163,7 +153,7 @@ async def model_version_infer(name: str, version: str, model: Model, request: Re
 
 def _metadata(served: ServedModel) -> ModelMetadata:
     return ModelMetadata(
-        name=served.config.name,
+        name=served.name,
         versions=[served.version],
         inputs=[TensorMetadata(name=TEXT, datatype="BYTES", shape=[-1])],
         outputs=available_outputs(served.config.model),
@@ -171,31 +161,34 @@ def _metadata(served: ServedModel) -> ModelMetadata:
 
 
 def _ready(wanted: _Wanted, model: Model) -> ModelReady:
-    served = wanted.find(model.model)
+    served = model.find(*wanted)
     if not model.ready:
         raise NotReadyError
-    return ModelReady(name=served.config.name)
+    return ModelReady(name=served.name)
 
 
 async def _infer(wanted: _Wanted, model: Model, request: Request) -> Response:
-    wanted.find(model.model)  # before the body is read; it may be large
+    model.find(*wanted)  # before the body is read; it may be large
     asked = await _asked(request)
-    served = wanted.find(model.model)
+    served = model.find(*wanted)
     chosen = asked.outputs or tuple(RequestedOutput(name, asked.binary) for name in DEFAULT_OUTPUTS)
 
     def check(answer: Judged | TracedText) -> None:
         if answer.model is not served:  # exchanged meanwhile; what was asked for has to be there in the new one, too
-            need_trace(chosen, wanted.find(answer.model).config.model, len(asked.texts))
+            if wanted.version not in {None, answer.model.version}:
+                raise UnknownModelError({answer.model.name: answer.model.version})
+            need_trace(chosen, answer.model.config.model, len(asked.texts))
 
     if need_trace(chosen, served.config.model, len(asked.texts)):
         async with model.trace_slots.take() as deadline:
-            traced = await model.trace(Passage(f"{TEXT}[0]", asked.texts[0]), deadline, truncate=asked.truncate)
+            passage = Passage(f"{TEXT}[0]", asked.texts[0])
+            traced = await model.trace(passage, deadline, wanted.name, truncate=asked.truncate)
             check(traced)
             started = time.perf_counter()
             body = await asyncio.to_thread(_body, asked, chosen, traced)
         return _response(body, server_timing(traced, time.perf_counter() - started))
     texts = {f"{TEXT}[{index}]": text for index, text in enumerate(asked.texts)}
-    judged = await model.judge(texts, truncate=asked.truncate)
+    judged = await model.judge(texts, wanted.name, truncate=asked.truncate)
     check(judged)
     started = time.perf_counter()
     body = _body(asked, chosen, judged)
@@ -236,7 +229,7 @@ def _json_length(request: Request) -> int | None:
 
 def _body(asked: InferenceRequest, chosen: tuple[RequestedOutput, ...], answer: Judged | TracedText) -> ResponseBody:
     head: dict[str, object] = {
-        "model_name": answer.model.config.name,
+        "model_name": answer.model.name,
         "model_version": answer.model.version,
         "parameters": {"precision": answer.precision},
     }

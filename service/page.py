@@ -48,6 +48,7 @@ _NAMES: Final = (
     "live.js",
     "main.js",
     "memory.js",
+    "models.js",
     "notices.js",
     "occlusion.js",
     "signals.js",

@@ -96,10 +96,12 @@ class Reload(msgspec.Struct, tag=True, frozen=True):
     id: int
 
 
-class Loaded(msgspec.Struct, tag=True, frozen=True):
-    """The model that is served from here on; the first message on every connection.
+class Described(msgspec.Struct, frozen=True):
+    """A model, as far as a worker needs to know it.
 
     Attributes:
+        name: What requests call it.
+        folder: Where it is in the artifacts folder; empty for the default model, which is that folder itself.
         version: As in `Artifacts`.
         config, vocabulary: The documents `config.json` and `vocabulary.json`.
         device: What it runs on.
@@ -107,6 +109,8 @@ class Loaded(msgspec.Struct, tag=True, frozen=True):
         readout_weight, readout_bias: Of its linear head, the weight as (H,) float32.
     """
 
+    name: str
+    folder: str
     version: str
     config: bytes
     vocabulary: bytes
@@ -114,6 +118,12 @@ class Loaded(msgspec.Struct, tag=True, frozen=True):
     precision: Precision
     readout_weight: bytes
     readout_bias: float
+
+
+class Loaded(msgspec.Struct, tag=True, frozen=True):
+    """The models that are served from here on, the default first; the first message on every connection."""
+
+    models: list[Described]
 
 
 class Logits(msgspec.Struct, tag=True, frozen=True):
@@ -161,10 +171,10 @@ class Rejected(msgspec.Struct, tag=True, frozen=True):
 
 
 class Reloaded(msgspec.Struct, tag=True, frozen=True):
-    """The answer to `Reload`: the version now served, and why it is still the old one if that is so."""
+    """The answer to `Reload`: the versions now served, the default's first, and why they are the old ones if so."""
 
     id: int
-    version: str
+    versions: list[str]
     error: str | None
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
@@ -43,12 +43,16 @@ async def _inference(request: Request) -> Inference:
 
 
 Model = Annotated[Inference, Depends(_inference)]
+NameOfModel = Annotated[
+    str | None,
+    Query(alias="model", max_length=64, description="The name of the model; without it, the default one."),
+]
 
 sentiment = APIRouter(
     route_class=DirectRoute,
     tags=["sentiment"],
     dependencies=[Depends(json_only)],
-    responses=problem_answers(400, 413, 415, 422, 429, 500, 503, 504),
+    responses=problem_answers(400, 404, 413, 415, 422, 429, 500, 503, 504),
 )
 operations = APIRouter(tags=["operations"], responses=problem_answers(500))
 
@@ -56,7 +60,7 @@ operations = APIRouter(tags=["operations"], responses=problem_answers(500))
 @sentiment.post("/predict", operation_id="predict", summary="Judge one text", response_model=PredictResponse)
 async def predict(asked: PredictRequest, model: Model) -> Response:
     """Say whether a text is negative or positive, and how probable that is."""
-    judged = await model.judge({"text": asked.text}, truncate=asked.truncate)
+    judged = await model.judge({"text": asked.text}, asked.model, truncate=asked.truncate)
     return timed_answer(judged, answers.predict_response(judged))
 
 
@@ -66,7 +70,7 @@ async def predict(asked: PredictRequest, model: Model) -> Response:
 async def predict_batch(asked: BatchRequest, model: Model) -> Response:
     """Judge each text as `/predict` does, and answer in the order of the request."""
     texts = {f"texts[{index}]": text for index, text in enumerate(asked.texts)}
-    judged = await model.judge(texts, truncate=asked.truncate)
+    judged = await model.judge(texts, asked.model, truncate=asked.truncate)
     return timed_answer(judged, answers.batch_response(judged))
 
 
@@ -99,10 +103,10 @@ async def readyz(model: Model) -> Health:
     return Health(status="ready")
 
 
-@operations.get("/info", operation_id="info", summary="What is served?", responses=problem_answers(503))
-async def info(model: Model, request: Request) -> Info:
+@operations.get("/info", operation_id="info", summary="What is served?", responses=problem_answers(404, 422, 503))
+async def info(model: Model, request: Request, name: NameOfModel = None) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""
-    return answers.info(model.model, request.app.state.settings)
+    return answers.info(model.find(name), model.models, request.app.state.settings)
 
 
 @operations.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)

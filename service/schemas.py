@@ -35,7 +35,18 @@ class AnswerRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class PredictRequest(RequestRecord):
+class ModelRequest(RequestRecord):
+    """What is asked of a model."""
+
+    model: str | None = Field(
+        default=None,
+        max_length=64,
+        description="The name of the model to ask, one that `/info` lists; by default the first of them.",
+        examples=["default"],
+    )
+
+
+class PredictRequest(ModelRequest):
     """One text to judge."""
 
     text: str = Field(description="Any valid Unicode text of at least one token.", examples=[EXAMPLE])
@@ -44,7 +55,7 @@ class PredictRequest(RequestRecord):
     )
 
 
-class BatchRequest(RequestRecord):
+class BatchRequest(ModelRequest):
     """Many texts to judge at once."""
 
     texts: list[str] = Field(
@@ -128,6 +139,7 @@ class Info(AnswerRecord):
     """What is being served, and where it comes from."""
 
     model: ModelName
+    models: list[ModelName] = Field(description="All that is served, the default model first.")
     architecture: ModelConfig
     preprocessing: Preprocessing = Field(description="What is done to each text before the model reads it.")
     labels: list[Label] = Field(description="The name of label 0, then of label 1.")
@@ -149,8 +161,8 @@ class Health(AnswerRecord):
 class ReloadResponse(AnswerRecord):
     """What is served after the artifacts have been loaded again."""
 
-    version: str = Field(description="The model's version.", examples=["0f3a9c41d2e7"])
-    changed: bool = Field(description="Whether it is another one than before.")
+    version: str = Field(description="The default model's version.", examples=["0f3a9c41d2e7"])
+    changed: bool = Field(description="Whether it, or a further model's, is another one than before.")
 
 
 class FieldError(AnswerRecord):

@@ -13,7 +13,7 @@ from service.answers import served_name
 from service.connection import ServedModel
 from service.errors import NoAtlasError, UnknownUnitError
 from service.existence import check_below
-from service.routes import Model, problem_answers
+from service.routes import Model, NameOfModel, problem_answers
 from service.units_schemas import LayerUnits, UnitOverview, UnitResponse, UnitsResponse
 
 _logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _TOP_CHARACTERS = 8
 
 
 class AtlasFile:
-    """The atlas of whatever model is served, read when that or the file has changed.
+    """The atlas in a model's folder, read when the model that is served or the file has changed.
 
     Args:
         directory: The model's folder.
@@ -63,6 +63,27 @@ class AtlasFile:
             _logger.error("the atlas cannot be read: %s", error)  # noqa: TRY400  the message says it all
 
 
+class AtlasFiles:
+    """The atlases of all models that are served.
+
+    Args:
+        artifacts: The folder of the default model, and of the others' folders.
+    """
+
+    def __init__(self, artifacts: Path) -> None:
+        self._artifacts = artifacts
+        self._files: dict[str, AtlasFile] = {}
+
+    async def of(self, model: ServedModel) -> Atlas:
+        """Give the atlas of a model.
+
+        Raises:
+            NoAtlasError: As in `AtlasFile`.
+        """
+        file = self._files.setdefault(model.folder, AtlasFile(self._artifacts / model.folder))
+        return await file.of(model.version)
+
+
 class ModelAtlas(NamedTuple):
     """A model, and the atlas of this very version of it: another may be served while the file is read."""
 
@@ -70,15 +91,15 @@ class ModelAtlas(NamedTuple):
     atlas: Atlas
 
 
-async def _model_atlas(request: Request, model: Model) -> ModelAtlas:
-    file: AtlasFile = request.app.state.atlas
-    served = model.model
-    return ModelAtlas(served, await file.of(served.version))
+async def _model_atlas(request: Request, model: Model, name: NameOfModel = None) -> ModelAtlas:
+    files: AtlasFiles = request.app.state.atlases
+    served = model.find(name)
+    return ModelAtlas(served, await files.of(served))
 
 
 _Atlas = Annotated[ModelAtlas, Depends(_model_atlas)]
 
-router = APIRouter(prefix="/units", tags=["memory"], responses=problem_answers(404, 500, 503))
+router = APIRouter(prefix="/units", tags=["memory"], responses=problem_answers(404, 422, 500, 503))
 
 
 @router.get("", operation_id="units", summary="Every hidden unit of the model")
@@ -89,7 +110,7 @@ async def units(found: _Atlas) -> UnitsResponse:
     return UnitsResponse(model=served_name(model), source=_source(atlas), layers=layers)
 
 
-@router.get("/{unit}", operation_id="unit", summary="One hidden unit", responses=problem_answers(422))
+@router.get("/{unit}", operation_id="unit", summary="One hidden unit")
 async def unit_of(
     unit: int,
     found: _Atlas,

@@ -20,15 +20,18 @@ class StubInference:
     ready = True
     draining = False
     error: Exception | None = None
-    reloaded = Reloaded(0, "new", None)
+    reloaded = Reloaded(0, ["new"], None)
 
     def __init__(self) -> None:
-        self.model: Any = SimpleNamespace(
-            config=SimpleNamespace(name="tiny"), version="old", device="cpu", precision="float32"
-        )
+        self.model: Any = SimpleNamespace(name="tiny", version="old", device="cpu", precision="float32")
         self.statistics: Statistics | None = Statistics(3, 40, 2, 10, 60, 80, 100, 600, 800)
 
-    async def judge(self, texts: dict[str, str], *, truncate: bool) -> Judged:
+    @property
+    def models(self) -> list[Any]:
+        return [self.model]
+
+    async def judge(self, texts: dict[str, str], name: str | None = None, *, truncate: bool) -> Judged:
+        assert name is None
         if self.error is not None:
             raise self.error
         predictions = [Prediction(0.9, len(text), 0, truncate) for text in texts.values()]

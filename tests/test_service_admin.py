@@ -25,13 +25,13 @@ def test_without_an_admin_key_there_is_no_such_route() -> None:
 @pytest.mark.parametrize(("version", "changed"), [("new", True), ("old", False)])
 def test_the_answer_says_what_is_served_now_and_whether_it_is_another(version: str, *, changed: bool) -> None:
     with stubbed(admin_keys="root") as (client, inference):
-        inference.reloaded = Reloaded(0, version, None)
+        inference.reloaded = Reloaded(0, [version], None)
         assert _reload(client).json() == {"version": version, "changed": changed}
 
 
 def test_a_set_that_is_not_sound_is_a_problem_that_names_the_file_but_no_folder() -> None:
     with stubbed(admin_keys="root") as (client, inference):
-        inference.reloaded = Reloaded(0, "old", "/srv/my models/config.json: expected a file, found nothing there")
+        inference.reloaded = Reloaded(0, ["old"], "/srv/my models/config.json: expected a file, found nothing there")
         problem = assert_problem(_reload(client), 409, "reload-refused")
     assert problem["detail"] == "config.json expected a file, found nothing there"
     assert problem["errors"][0]["field"] == "config.json"

@@ -263,7 +263,7 @@ def loaded(artifacts: Path) -> Loaded:
 
 
 def _loaded(directory: Path) -> Loaded:
-    return describe(load_artifacts(directory), "cpu", "float32")
+    return Loaded([describe(load_artifacts(directory), "cpu", "float32")])
 
 
 async def _hold(peer: _Peer) -> None:
@@ -293,9 +293,9 @@ def test_each_refusal_has_its_error(path: Path, loaded: Loaded, reason: Any, err
         async with _connected(path, refuse) as connection:
             await connection.until_loaded()
             with pytest.raises(error):
-                await connection.submit(loaded.version, PACKED, LATER)
+                await connection.submit(loaded.models[0].version, PACKED, LATER)
             with pytest.raises(error) as raised:
-                await connection.trace(loaded.version, PACKED.token_ids, LATER)
+                await connection.trace(loaded.models[0].version, PACKED.token_ids, LATER)
             assert getattr(raised.value, "headers", {"Retry-After": "3"}) == {"Retry-After": "3"}
 
     asyncio.run(ask())
@@ -312,8 +312,8 @@ def test_before_there_is_a_model_nothing_is_asked(path: Path, loaded: Loaded) ->
         async with _connected(path, load_late) as connection:
             await until(lambda: connection._writer is not None)
             for question in (
-                connection.submit(loaded.version, PACKED, LATER),
-                connection.trace(loaded.version, PACKED.token_ids, LATER),
+                connection.submit(loaded.models[0].version, PACKED, LATER),
+                connection.trace(loaded.models[0].version, PACKED.token_ids, LATER),
                 connection.reload(),
             ):
                 with pytest.raises(NotReadyError):
@@ -336,7 +336,9 @@ def test_answers_find_who_asked_in_whatever_order_they_come(path: Path, loaded: 
     async def ask() -> None:
         async with _connected(path, answer_backwards) as connection:
             await connection.until_loaded()
-            asked = [connection.submit(loaded.version, pack([(1,) * length]), LATER) for length in range(1, 101)]
+            asked = [
+                connection.submit(loaded.models[0].version, pack([(1,) * length]), LATER) for length in range(1, 101)
+            ]
             answers = await asyncio.gather(*asked)
             assert [answer.logits for answer in answers] == [[float(length)] for length in range(1, 101)]
 
@@ -360,15 +362,15 @@ def test_a_lost_engine_is_told_to_everybody_and_found_again(path: Path, loaded: 
             await connection.until_loaded()
             await until(lambda: connection.statistics is not None)
             asked: list[Awaitable[object]] = [
-                connection.submit(loaded.version, PACKED, LATER),
-                connection.trace(loaded.version, PACKED.token_ids, LATER),
+                connection.submit(loaded.models[0].version, PACKED, LATER),
+                connection.trace(loaded.models[0].version, PACKED.token_ids, LATER),
                 connection.reload(),
             ]
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
             assert [type(outcome) for outcome in outcomes] == [EngineLostError] * 3
             await connection.until_loaded()
             assert connection.statistics is None
-            assert (await connection.submit(loaded.version, PACKED, LATER)).logits == [0.5]
+            assert (await connection.submit(loaded.models[0].version, PACKED, LATER)).logits == [0.5]
 
     asyncio.run(ask())
 
@@ -389,7 +391,7 @@ def test_an_engine_that_cannot_be_understood_is_left_and_tried_again(
 
     async def ask() -> None:
         async with _connected(path, babble, load) as connection:
-            assert (await connection.until_loaded()).version == loaded.version
+            assert (await connection.until_loaded()).version == loaded.models[0].version
 
     asyncio.run(ask())
     assert "of no use" in caplog.text
@@ -410,7 +412,7 @@ def test_a_question_is_given_up_a_little_after_its_deadline(
         async with _connected(path, note) as connection:
             await connection.until_loaded()
             with pytest.raises(DeadlineError):
-                await connection.submit(loaded.version, PACKED, deadline=0.0)
+                await connection.submit(loaded.models[0].version, PACKED, deadline=0.0)
             await until(lambda: len(heard) == 2)
 
     asyncio.run(ask())
@@ -434,7 +436,7 @@ def test_an_engine_that_does_not_read_is_not_asked_without_end(
             asked: list[asyncio.Task[Logits]] = []
             while not (asked and asked[-1].done()):
                 assert len(asked) < 100
-                asked.append(asyncio.create_task(connection.submit(loaded.version, text, LATER)))
+                asked.append(asyncio.create_task(connection.submit(loaded.models[0].version, text, LATER)))
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)  # now it is written
             with pytest.raises(OverloadedError):
@@ -458,7 +460,7 @@ def test_a_question_that_meets_a_new_model_is_encoded_anew(
         for new, old in ((renewed, loaded), (loaded, renewed)):
             question = await peer.hear()
             assert isinstance(question, Submit | Trace)
-            assert question.version == old.version
+            assert question.version == old.models[0].version
             peer.say(new, Rejected(question.id, "stale"))
             question = await peer.hear()
             assert isinstance(question, Submit | Trace)
@@ -472,26 +474,26 @@ def test_a_question_that_meets_a_new_model_is_encoded_anew(
     async def ask() -> None:
         async with _scripted(path, replace), _inference(artifacts, path) as model:
             judged = await model.judge({"text": "WORST"}, truncate=False)
-            assert judged.model.version == renewed.version
+            assert judged.model.version == renewed.models[0].version
             with pytest.raises(NotReadyError):
                 await model.trace(Passage("text", "WORST"), LATER, truncate=False)
 
     asyncio.run(ask())
-    assert versions == [renewed.version, loaded.version]
+    assert versions == [renewed.models[0].version, loaded.models[0].version]
 
 
 def test_an_answer_of_another_kind_is_a_failure(path: Path, loaded: Loaded) -> None:
     async def confuse(peer: _Peer) -> None:
         peer.say(loaded)
         question = await peer.hear()
-        peer.say(Reloaded(question.id, "version", None))
+        peer.say(Reloaded(question.id, ["version"], None))
         await _hold(peer)
 
     async def ask() -> None:
         async with _connected(path, confuse) as connection:
             await connection.until_loaded()
             with pytest.raises(EngineFailedError):
-                await connection.submit(loaded.version, PACKED, LATER)
+                await connection.submit(loaded.models[0].version, PACKED, LATER)
 
     asyncio.run(ask())
 

@@ -49,7 +49,7 @@ def _load(artifacts: Artifacts) -> LoadedModel:
 
 
 def _engine(artifacts: Artifacts, limits: Limits = LIMITS) -> Engine:
-    return Engine(_load(artifacts), limits)
+    return Engine([_load(artifacts)], limits)
 
 
 def _packed(*texts: list[int]) -> bytes:
@@ -292,13 +292,13 @@ def test_what_was_asked_of_a_model_is_answered_by_it_also_after_it_was_replaced(
     ask(_submit(0, artifacts, text, text[:40]), artifacts)
     replies += engine.work()
     ask(_trace(1, artifacts, text), artifacts)
-    engine.replace(_load(other_artifacts))
-    assert engine.model.artifacts is other_artifacts
+    engine.replace([_load(other_artifacts)])
+    assert engine.models[0].artifacts is other_artifacts
     ask(_submit(2, artifacts, text[:30]), artifacts)  # it was on its way
     ask(_submit(3, other_artifacts, text), other_artifacts)
     replies += engine.work()
     ask(_submit(4, artifacts, text), artifacts)
-    engine.replace(_load(third_artifacts))
+    engine.replace([_load(third_artifacts)])
     ask(_submit(5, third_artifacts, text), third_artifacts)
     assert engine.statistics().seated_texts > 0
     replies += _run(engine)
@@ -323,7 +323,7 @@ def test_loading_the_same_version_again_loses_nobody(artifacts: Artifacts) -> No
         engine.ask(1, question)
     replies = engine.work()
     for _ in range(3):
-        engine.replace(_load(artifacts))
+        engine.replace([_load(artifacts)])
     engine.ask(1, questions[2])
     engine.ask(1, Submit(3, artifacts.version, _packed([1] * 300), [300], LATER))
     engine.ask(1, Cancel(3))
@@ -371,7 +371,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             def fail(_: Any) -> Any:
                 raise error
 
-            monkeypatch.setattr(engine.model.network, "embed", fail)
+            monkeypatch.setattr(engine.models[0].network, "embed", fail)
 
         def stop(self) -> None:
             monkeypatch.undo()
@@ -524,7 +524,7 @@ def test_a_key_that_is_pressed_waits_for_no_long_trace_and_no_crowd(artifacts: A
 def test_brief_traces_of_two_models_do_not_share_a_pass(artifacts: Artifacts, other_artifacts: Artifacts) -> None:
     engine = _engine(artifacts)
     engine.ask(1, _trace(0, artifacts, [1, 2]))
-    engine.replace(_load(other_artifacts))
+    engine.replace([_load(other_artifacts)])
     engine.ask(1, _trace(1, other_artifacts, [1, 2]))
     for _, answer in _run(engine):
         assert isinstance(answer, Traced)

@@ -26,6 +26,7 @@ from service.loader import Loader
 from service.protocol import (
     Answer,
     Cancel,
+    Described,
     Frames,
     Loaded,
     Logits,
@@ -87,6 +88,11 @@ class Worker:
         assert isinstance(answer, Logits | Traced)
         return answer
 
+    @property
+    def model(self) -> Described:
+        """What is served, as far as this worker was told."""
+        return self.loaded.models[0]
+
     def hear_the_end(self) -> None:
         """Wait until the engine has disconnected this worker."""
         with contextlib.suppress(EOFError):
@@ -95,10 +101,10 @@ class Worker:
 
     def submit(self, number: int, *lengths: int) -> Submit:
         token_ids = np.ones(sum(lengths), "<i4").tobytes()
-        return Submit(number, self.loaded.version, token_ids, list(lengths), LATER)
+        return Submit(number, self.model.version, token_ids, list(lengths), LATER)
 
     def trace(self, number: int, length: int) -> Trace:
-        return Trace(number, self.loaded.version, np.ones(length, "<i4").tobytes(), LATER)
+        return Trace(number, self.model.version, np.ones(length, "<i4").tobytes(), LATER)
 
 
 @contextlib.contextmanager
@@ -130,10 +136,10 @@ def worker(engine: Engine, path: Path) -> Iterator[Worker]:
 
 def test_the_first_message_is_the_model(worker: Worker, tiny_directory: Path) -> None:
     artifacts = load_artifacts(tiny_directory)
-    assert worker.loaded.version == artifacts.version
-    assert msgspec.json.decode(worker.loaded.config)["name"] == "tiny"
-    assert worker.loaded.vocabulary.decode() == artifacts.vocabulary.to_json()
-    assert (worker.loaded.device, worker.loaded.precision) == ("cpu", "float32")
+    assert worker.model.version == artifacts.version
+    assert msgspec.json.decode(worker.model.config)["name"] == "tiny"
+    assert worker.model.vocabulary.decode() == artifacts.vocabulary.to_json()
+    assert (worker.model.device, worker.model.precision) == ("cpu", "float32")
 
 
 def test_questions_in_pieces_and_in_bulk_are_answered(worker: Worker) -> None:
@@ -194,7 +200,7 @@ def test_a_worker_that_breaks_the_protocol_is_disconnected_and_nobody_else(
 
 def test_a_worker_that_asks_what_cannot_be_meant_is_disconnected(worker: Worker, path: Path) -> None:
     with _worker(path) as another:
-        another.say(Submit(0, another.loaded.version, np.full(3, 10**6, "<i4").tobytes(), [3], LATER))
+        another.say(Submit(0, another.model.version, np.full(3, 10**6, "<i4").tobytes(), [3], LATER))
         another.hear_the_end()
     worker.say(worker.submit(0, 5))
     assert worker.hear(Logits).id == 0
@@ -248,8 +254,8 @@ def test_a_new_model_is_told_to_everybody_and_serves_from_then_on(tmp_path: Path
         worker.say(Reload(7))
         expected = load_artifacts(directory).version
         loaded = worker.hear(Loaded)
-        assert loaded.version == another.hear(Loaded).version == expected != worker.loaded.version
-        assert worker.hear(Reloaded) == Reloaded(7, expected, None)
+        assert loaded.models[0].version == another.hear(Loaded).models[0].version == expected != worker.model.version
+        assert worker.hear(Reloaded) == Reloaded(7, [expected], None)
         old = worker.submit(0, 5)
         worker.loaded = loaded
         worker.say(old, worker.submit(1, 5))
@@ -263,7 +269,7 @@ def test_a_bad_set_of_artifacts_leaves_the_old_model_serving(tmp_path: Path, pat
         (directory / "model.safetensors").write_bytes(b"nonsense")
         worker.say(Reload(7))
         answer = worker.hear(Reloaded)
-        assert answer.version == worker.loaded.version
+        assert answer.versions == [worker.model.version]
         assert answer.error is not None
         assert "model.safetensors: expected SHA-256" in answer.error
         worker.say(worker.submit(0, 5))
@@ -297,11 +303,11 @@ def test_the_engine_answers_while_it_loads_and_loads_one_model_at_a_time(
 
     monkeypatch.setattr("service.loader.load_artifacts", load_slowly)
     worker.say(Reload(0), Reload(1), worker.submit(2, 5))
-    assert worker.hear(Reloaded) == Reloaded(1, worker.loaded.version, "another reload is under way")
+    assert worker.hear(Reloaded) == Reloaded(1, [worker.model.version], "another reload is under way")
     assert worker.hear(Logits).id == 2
     go_on.set()
     worker.hear(Loaded)
-    assert worker.hear(Reloaded) == Reloaded(0, worker.loaded.version, None)
+    assert worker.hear(Reloaded) == Reloaded(0, [worker.model.version], None)
 
 
 def test_the_process_sets_its_threads_and_its_signals(tiny_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +317,7 @@ def test_the_process_sets_its_threads_and_its_signals(tiny_directory: Path, monk
 
     class Server:
         def __init__(self, engine: Engine, *_: object) -> None:
-            assert isinstance(engine.model, LoadedModel)
+            assert isinstance(engine.models[0], LoadedModel)
 
         def serve(self) -> None:
             served.append(torch.get_num_threads())
@@ -354,10 +360,10 @@ def test_an_engine_whose_device_is_broken_ends_with_an_error(
     listener.listen()
     settings = engine_settings(tiny_directory, listener=listener.detach(), lifeline=lifeline)
     loader = Loader(settings)
-    model = loader.load()
+    (model,) = loader.load()
     monkeypatch.setattr(model.network, "embed", fail)
     monkeypatch.setattr("service.engine._MOST_FAILURES", 1)
-    server = engine_process.EngineServer(Engine(model, LIMITS), loader, settings)
+    server = engine_process.EngineServer(Engine([model], LIMITS), loader, settings)
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(path))
     token_ids = np.ones(3, "<i4").tobytes()

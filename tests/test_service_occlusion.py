@@ -163,7 +163,7 @@ def test_what_is_left_without_a_word_is_what_the_rest_alone_would_be(
     if not encoder.preprocessing.split(text):
         return
     config = tiny_config(pad_to=pad_to)[0]
-    model = ServedModel("1", config, encoder, "cpu", "float32", Readout(np.zeros(1, np.float32), 0.0, 1.0))
+    model = ServedModel("tiny", "", "1", config, encoder, "cpu", "float32", Readout(np.zeros(1, np.float32), 0.0, 1.0))
     whole = encoder.encode(text).padded(pad_to)
     words, places, packed = asyncio.run(encode_without_words(model, whole, most=99))
     assert words == word_spans(text)

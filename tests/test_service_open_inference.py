@@ -30,6 +30,7 @@ from service import open_inference, problems
 from service.body_limit import BodyLimit
 from service.connection import ServedModel
 from service.errors import DeadlineError, EngineLostError, NotReadyError, OverloadedError
+from service.inference import find_model
 from service.open_inference_outputs import PADDING_OFFSET, output_tensors
 from service.passages import Passage
 from service.protocol import Traced
@@ -222,7 +223,7 @@ def test_many_large_texts_are_decoded_beside_the_event_loop_and_answered(triton:
 
 def test_triton_raises_our_message(triton: InferenceServerClient) -> None:
     asked: list[tuple[Any, str, str]] = [
-        (lambda: triton.infer("huge", text_tensor(["a"])), "404", "model must be tiny, and its version"),
+        (lambda: triton.infer("huge", text_tensor(["a"])), "404", "model must be tiny (version"),
         (lambda: triton.infer("tiny", text_tensor(["a"]), model_version="0"), "404", "model must be tiny"),
         (lambda: triton.get_model_metadata("huge"), "404", "model must be tiny"),
         (lambda: triton.get_model_config("tiny"), "404", "Nothing is served at this path."),
@@ -312,21 +313,20 @@ class FailingInference:
             TextEncoder(config.preprocessing, vocabulary),
             Readout(np.zeros(HIDDEN_SIZE, np.float32), 0.0, 1.0),
         )
-        self._model = ServedModel("1", config, encoder, "cpu", "float32", readout)
+        self._model = ServedModel("tiny", "", "1", config, encoder, "cpu", "float32", readout)
 
-    @property
-    def model(self) -> ServedModel:
+    def find(self, name: str | None, version: str | None = None) -> ServedModel:
         if not self.loaded:
             raise NotReadyError
-        return self._model
+        return find_model([self._model], name, version)
 
-    async def judge(self, texts: Any, *, truncate: bool) -> Any:
-        assert texts
+    async def judge(self, texts: Any, name: str, *, truncate: bool) -> Any:
+        assert (bool(texts), name) == (True, "tiny")
         assert not truncate
         raise self.error
 
-    async def trace(self, _passage: Passage, _deadline: float, *, truncate: bool) -> None:
-        assert not truncate
+    async def trace(self, _passage: Passage, _deadline: float, name: str, *, truncate: bool) -> None:
+        assert (name, truncate) == ("tiny", False)
         raise self.error
 
 
@@ -406,10 +406,10 @@ def test_an_unknown_model_is_refused_whatever_the_body() -> None:
 class ExchangedInference(FailingInference):
     """A model that is exchanged for a new version while it is asked."""
 
-    async def judge(self, texts: Any, *, truncate: bool) -> Any:
-        assert not truncate
+    async def judge(self, texts: Any, name: str, *, truncate: bool) -> Any:
+        assert (name, truncate) == ("tiny", False)
         return Judged(
-            replace(self.model, version="2"), [Prediction(0.75, 1, 0, truncated=False)] * len(texts), 0.0, 0.0
+            replace(self._model, version="2"), [Prediction(0.75, 1, 0, truncated=False)] * len(texts), 0.0, 0.0
         )
 
 
@@ -419,7 +419,7 @@ def test_a_version_that_is_exchanged_while_it_is_asked_gives_no_other_versions_a
     assert answer.json()["model_version"] == "2"
     assert answer.json()["outputs"][0]["data"] == [0.75]
     pinned = _request(model, "POST", f"{MODEL}/versions/1/infer", json=document("a"))
-    assert _error(pinned, 404) == "model must be tiny, and its version 2 or left out"
+    assert _error(pinned, 404) == "model must be tiny (version 2)"
 
 
 @pytest.mark.parametrize(("size", "beside"), [(10, False), (100_000, True)])
@@ -444,7 +444,7 @@ def test_a_step_of_padding_has_an_offset_that_is_none(tmp_path: Path) -> None:
     trace = predictor.trace("Worst")
     signals, logits = np.array(trace.layers), np.zeros(8, np.float32)
     traced = Traced(0, logits.tobytes(), signals.tobytes(), 1, HIDDEN_SIZE, 0.0, 0.0)
-    model = FailingInference(NotReadyError()).model
+    model = FailingInference(NotReadyError())._model
     text = model.encoder.encode("Worst").padded(8)
     answer = TracedText(model, text, (), traced)
     offsets = output_tensors(answer, (1,))["offsets"].elements

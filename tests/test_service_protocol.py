@@ -13,6 +13,7 @@ from service import protocol
 from service.protocol import (
     Answer,
     Cancel,
+    Described,
     Frames,
     Loaded,
     Logits,
@@ -52,12 +53,14 @@ QUESTIONS: st.SearchStrategy[Question] = st.one_of(
     st.builds(Cancel, IDS),
     st.builds(Reload, IDS),
 )
+PRECISIONS = st.sampled_from(["float32", "bfloat16"])
+DESCRIBED = st.builds(Described, TEXTS, TEXTS, TEXTS, BYTES, BYTES, TEXTS, PRECISIONS, BYTES, SECONDS)
 ANSWERS: st.SearchStrategy[Answer] = st.one_of(
-    st.builds(Loaded, TEXTS, BYTES, BYTES, TEXTS, st.sampled_from(["float32", "bfloat16"]), BYTES, SECONDS),
+    st.builds(Loaded, st.lists(DESCRIBED, max_size=3)),
     st.builds(Logits, IDS, st.lists(st.floats(allow_nan=False), max_size=5), SECONDS, SECONDS),
     st.builds(Traced, IDS, BYTES, BYTES, COUNTS, COUNTS, SECONDS, SECONDS),
     st.builds(Rejected, IDS, st.sampled_from(["overloaded", "expired", "stale", "failed"]), SECONDS),
-    st.builds(Reloaded, IDS, TEXTS, st.none() | TEXTS),
+    st.builds(Reloaded, IDS, st.lists(TEXTS, max_size=3), st.none() | TEXTS),
     st.builds(Statistics, *[COUNTS] * len(Statistics.__struct_fields__)),
 )
 

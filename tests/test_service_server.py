@@ -78,7 +78,7 @@ def test_damaged_artifacts_are_refused_without_a_path_and_the_old_model_serves_o
     weights.write_bytes(sound[:-1])
     answer = _reload(server)
     server.signal(signal.SIGHUP)
-    eventually(lambda: server.log.read_text().count("the new model is not used") == 2)
+    eventually(lambda: server.log.read_text().count("the new models are not used") == 2)
     weights.write_bytes(sound)
     problem = assert_problem(answer, 409, "reload-refused")
     assert problem["detail"].startswith("model.safetensors expected SHA-256 ")

@@ -77,14 +77,14 @@ def test_new_artifacts_are_loaded_beside_the_old_and_bad_ones_are_not(artifacts:
             pid, old = engine_pid(model), model.model.version
             (artifacts / "vocabulary.json").write_text("{}")
             failed = await model.reload()
-            assert (failed.version, model.model.version) == (old, old)
+            assert (failed.versions, model.model.version) == ([old], old)
             assert failed.error is not None
             assert "vocabulary.json" in failed.error
             assert (await model.judge(TEXT, truncate=False)).model.version == old
             tiny_artifacts(artifacts, seed=1)
             done = await model.reload()
             expected = load_artifacts(artifacts).version
-            assert (done.version, done.error) == (expected, None)
+            assert (done.versions, done.error) == ([expected], None)
             judged = await model.judge(TEXT, truncate=False)
             assert judged.model.version == model.model.version == expected != old
             assert engine_pid(model) == pid

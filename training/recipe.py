@@ -150,7 +150,7 @@ RECIPES = {
         update={
             "dropout": 0.1,
             "forget_bias": 1.0,
-            "epochs": 30,
+            "epochs": 16,
             "learning_rate": 0.005,
             "warmup": 0.03,
             "mask_rate": 0.03,

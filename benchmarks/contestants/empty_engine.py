@@ -24,7 +24,7 @@ def serve(connection: socket.socket, loaded: Loaded) -> None:
 
 
 artifacts = load_artifacts(Path(sys.argv[1]))
-described = describe(artifacts, "none", "float32")
+described = Loaded([describe(artifacts, "none", "float32")])
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[2])
 listener.listen()

@@ -49,13 +49,25 @@ export function keepKey(given) {
   }
 }
 
+/** The name of the model that is asked; empty is the default one. */
+let model = "";
+
+export function askedModel() {
+  return model;
+}
+
+/** @param {string} name empty for the default one */
+export function askModel(name) {
+  model = name;
+}
+
 /** @param {string} path below the page's own */
 export function urlOf(path) {
   return new URL(path, document.baseURI);
 }
 
 /**
- * Ask for something.
+ * Ask for something, of the model that is asked.
  * @param {string} path
  * @param {{body?: object, accept?: string, signal?: AbortSignal}} [how] with a body it is a POST
  * @returns {Promise<Response>} a good answer
@@ -66,9 +78,12 @@ export async function ask(path, { body, accept = "application/json", signal } = 
   const headers = { Accept: accept };
   if (key) headers["X-API-Key"] = key;
   if (body) headers["Content-Type"] = "application/json";
+  const url = urlOf(path);
+  if (model && !body) url.searchParams.set("model", model);
+  const question = body && JSON.stringify(model ? { ...body, model } : body);
   let answer;
   try {
-    answer = await fetch(urlOf(path), { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+    answer = await fetch(url, { method: body ? "POST" : "GET", headers, body: question, signal });
   } catch (error) {
     if (error instanceof DOMException) throw error;
     throw new Unreachable("The service cannot be reached.");

@@ -1,7 +1,7 @@
 // @ts-check
 /** Everything one can take along: the link, a picture, the trace in three forms. */
 
-import { ask } from "./api.js";
+import { ask, askedModel } from "./api.js";
 import { palette, pictureOf } from "./charts.js";
 import { percent, verdictOf } from "./format.js";
 
@@ -21,7 +21,7 @@ const FORMS = {
 };
 
 /**
- * The address of the page with a text and what is changed in its fragment, which no server sees.
+ * The address of the page with a text, what is changed and which model is asked in its fragment, which no server sees.
  * @param {string} text
  * @param {Changes} changes
  */
@@ -32,11 +32,12 @@ export function linkTo(text, { holds, cuts }) {
     ...(cuts.length ? [`without=${cuts.map(({ start, stop }) => `${start}-${stop}`).join(",")}`] : []),
     ...(holds.length ? [`hold=${holds.map(({ signal, layer, unit, value }) => [signal, layer, unit, value].join(":")).join(",")}`] : []),
   ];
+  if (askedModel()) parts.push(`model=${encodeURIComponent(askedModel())}`);
   url.hash = text ? parts.join("&") : "";
   return url.href;
 }
 
-/** @returns {{text: string, changes: Changes} | null} what the page's address carries; null if it carries no text */
+/** @returns {{text: string, changes: Changes, model: string} | null} what the page's address carries; null if it carries no text */
 export function readLink() {
   const [, text, ...parts] = /^#text=([^&]*)(.*)$/s.exec(location.hash) ?? [];
   if (text === undefined) return null;
@@ -48,7 +49,7 @@ export function readLink() {
     .map(([signal, layer, unit, value]) => ({ signal, layer: Number(layer), unit: Number(unit), value: Number(value) }))
     .filter(({ layer, unit }) => Number.isInteger(layer) && Number.isInteger(unit) && unit >= 0);
   try {
-    return { text: decodeURIComponent(text), changes: { holds, cuts } };
+    return { text: decodeURIComponent(text), changes: { holds, cuts }, model: carried.get("model") ?? "" };
   } catch {
     return null; // somebody cut the link in the middle of a character
   }

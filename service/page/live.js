@@ -6,7 +6,7 @@
  * not in the connection: when the server is lost, the session comes back by itself and sends it all again.
  */
 
-import { Latest, Problem, Unreachable, ask, knownKey, urlOf } from "./api.js";
+import { ask, askedModel, knownKey, Latest, Problem, Unreachable, urlOf } from "./api.js";
 import { SIGNAL_NAMES } from "./signals.js";
 import { Trace } from "./trace.js";
 
@@ -105,6 +105,12 @@ export class LiveSession {
     if (this.#told && this.#wanted === this.#known.join("")) this.onTrace(this.#trace, this.#wanted);
   }
 
+  /** Have the text read anew: by another model. */
+  readAnew() {
+    this.#told = this.#refused = false;
+    this.read(this.#wanted);
+  }
+
   /** Connect now, if there is no connection. */
   connect() {
     clearTimeout(this.#timer);
@@ -145,7 +151,7 @@ export class LiveSession {
     }
     this.#sent = text;
     this.#lastSent = performance.now();
-    const wishes = this.#told ? {} : { detail: "full", signals: SIGNAL_NAMES, precision: DECIMALS };
+    const wishes = this.#told ? {} : { model: askedModel() || null, detail: "full", signals: SIGNAL_NAMES, precision: DECIMALS };
     socket.send(JSON.stringify({ ...changed, ...wishes }));
     this.#patience = setTimeout(() => socket.close(), PATIENCE);
   }

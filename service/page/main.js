@@ -10,6 +10,7 @@ import { byId, counted, element } from "./format.js";
 import { gatesFigure, lastingOf } from "./gates.js";
 import { LiveSession } from "./live.js";
 import { memoryFigure, orderedUnits, scaleOf } from "./memory.js";
+import { ModelChoice } from "./models.js";
 import { acceptKey, attempt, complain, faultIn, showState, wordsOf } from "./notices.js";
 import { Occlusion } from "./occlusion.js";
 import { SIGNALS, signalOf, whyNotHeldAt } from "./signals.js";
@@ -230,8 +231,16 @@ const session = new LiveSession({
   },
   onState: (state) => {
     showState(state);
+    if (state === "open") models.look().catch(() => undefined); // without it, the default one is asked as ever
     if (["lost", "not-ready", "key"].includes(state)) showStale(textBox.value !== "");
   },
+});
+
+const models = new ModelChoice(() => {
+  chooseUnit(null);
+  forgetComparison();
+  keepLink();
+  if (!recording) session.readAnew();
 });
 
 /**
@@ -267,6 +276,7 @@ function showCount() {
 function followLink() {
   const linked = readLink();
   if (!linked) return false;
+  models.choose(linked.model);
   whatIf.clear();
   whatIf.await(linked.text, linked.changes);
   read(linked.text);
