@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from charlstm.card import Card
 from charlstm.trace import Prediction
 from service.connection import ServedModel
 from service.results import Judged, TracedText
@@ -20,8 +21,8 @@ def batch_response(judged: Judged) -> BatchResponse:
     return BatchResponse(predictions=[prediction_response(name, prediction) for prediction in judged.predictions])
 
 
-def info(model: ServedModel, settings: Settings) -> Info:
-    """Describe what is served."""
+def info(model: ServedModel, settings: Settings, card: Card | None) -> Info:
+    """Describe what is served; the card is that of this very version."""
     config = model.config
     return Info(
         model=served_name(model),
@@ -31,6 +32,7 @@ def info(model: ServedModel, settings: Settings) -> Info:
         calibration=config.calibration,
         training=config.training,
         metrics=config.metrics,
+        card=None if card is None else card.brief,
         device=model.device,
         precision=model.precision,
         limits=Limits(

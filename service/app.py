@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from charlstm.card import CARD, load_card
 from service import admin, gates_routes, live_routes, open_inference, page, problems, routes, telemetry, units
 from service.access_log import AccessLog
+from service.beside_model import FileBesideModel
 from service.body_limit import BodyLimit
 from service.exchange import Watch
 from service.hang_up import HangUp
@@ -49,7 +51,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with Inference(settings) as inference:
             app.state.inference = inference
             app.state.settings = settings
-            app.state.atlas = units.AtlasFile(settings.artifacts)
+            app.state.atlas = units.atlas_file(settings.artifacts)
+            app.state.card = FileBesideModel(settings.artifacts, CARD, load_card)
             yield
 
     app = FastAPIOffline(

@@ -102,7 +102,8 @@ async def readyz(model: Model) -> Health:
 @operations.get("/info", operation_id="info", summary="What is served?", responses=problem_answers(503))
 async def info(model: Model, request: Request) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""
-    return answers.info(model.model, request.app.state.settings)
+    served, file = model.model, request.app.state.card
+    return answers.info(served, request.app.state.settings, await file.of(served.version))
 
 
 @operations.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
