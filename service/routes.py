@@ -106,7 +106,8 @@ async def readyz(model: Model) -> Health:
 @operations.get("/info", operation_id="info", summary="What is served?", responses=problem_answers(404, 422, 503))
 async def info(model: Model, request: Request, name: NameOfModel = None) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""
-    return answers.info(model.find(name), model.models, request.app.state.settings)
+    served, files = model.find(name), request.app.state.cards
+    return answers.info(served, model.models, request.app.state.settings, await files.of(served))
 
 
 @operations.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
