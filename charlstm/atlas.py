@@ -6,7 +6,6 @@ An atlas belongs to one version of a model. When a new model is saved into its f
 to the old model makes it true again; but it is never taken for the new model's.
 """
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from charlstm.config import Label
-from charlstm.documents import check_layout, parse_object, validated
-from charlstm.errors import ArtifactError
+from charlstm.documents import read_of_version
 from charlstm.replacing import replacing
 
 ATLAS: Final = "atlas.json"
@@ -200,19 +198,4 @@ def load_atlas(directory: Path, version: str, ignored: Callable[[str], object] |
     Raises:
         ArtifactError: There is one, but it cannot be read, or is damaged.
     """
-    path = directory / ATLAS
-    try:
-        document = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise ArtifactError(str(path), "a readable file", error.strerror or type(error).__name__) from error
-    values = parse_object(path, document)
-    if not isinstance(found := values.get("model_version"), str):
-        raise ArtifactError(str(path), "the model_version that it describes", json.dumps(found))
-    if found != version:  # whatever else it holds, it is not about this model
-        if ignored is not None:
-            ignored(f"{path} describes version {found} of the model, not {version}: it is ignored until made anew")
-        return None
-    check_layout(path, values, FORMAT_VERSION)
-    return validated(path, document, Atlas, "figures")
+    return read_of_version(directory / ATLAS, version, Atlas, FORMAT_VERSION, ignored)

@@ -1,6 +1,7 @@
 """JSON documents of a model's folder, read with errors that name the file, what was expected and what was found."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,3 +55,35 @@ def validated(path: Path, document: bytes, record: type[_Record], content: str) 
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
         raise ArtifactError(str(path), f"valid {content} in {field}", first["msg"]) from error
+
+
+def read_of_version(
+    path: Path, version: str, record: type[_Record], layout: int, ignored: Callable[[str], object] | None
+) -> _Record | None:
+    """Read a document that describes one version of a model; None if there is none, or only that of another version.
+
+    Args:
+        path: Where it would be.
+        version: The model's; the document names its own in `model_version`.
+        record: What it has to be.
+        layout: The `format_version` that this release reads.
+        ignored: Told, in one sentence, why a document that is there is not returned.
+
+    Raises:
+        ArtifactError: There is one, but it cannot be read, or is damaged.
+    """
+    try:
+        document = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ArtifactError(str(path), "a readable file", error.strerror or type(error).__name__) from error
+    values = parse_object(path, document)
+    if not isinstance(found := values.get("model_version"), str):
+        raise ArtifactError(str(path), "the model_version that it describes", json.dumps(found))
+    if found != version:  # whatever else it holds, it is not about this model
+        if ignored is not None:
+            ignored(f"{path} describes version {found} of the model, not {version}: it is ignored until made anew")
+        return None
+    check_layout(path, values, layout)
+    return validated(path, document, record, "figures")

@@ -1,8 +1,8 @@
 """Files that are written whole or not at all."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 
@@ -23,3 +23,17 @@ def replacing(path: Path, unfinished: Path) -> Iterator[None]:
         with suppress(OSError):  # what went wrong is what is worth telling
             unfinished.unlink(missing_ok=True)
         raise
+
+
+def replace_files(directory: Path, content: Mapping[str, bytes]) -> None:
+    """Write files that belong together: all of them are complete before the first takes its place.
+
+    Args:
+        directory: Where they go; it has to be there.
+        content: Name to content, in the order in which they take their places.
+    """
+    with ExitStack() as files:
+        for name, data in reversed(list(content.items())):  # what is entered last is put in place first
+            unfinished = directory / f".{name}-{os.getpid()}"
+            files.enter_context(replacing(directory / name, unfinished))
+            unfinished.write_bytes(data)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from charlstm.card import Card
 from charlstm.trace import Prediction
 from service.connection import ServedModel
 from service.results import Judged, TracedText
@@ -21,8 +22,8 @@ def batch_response(judged: Judged) -> BatchResponse:
     return BatchResponse(predictions=[prediction_response(name, prediction) for prediction in judged.predictions])
 
 
-def info(model: ServedModel, models: Sequence[ServedModel], settings: Settings) -> Info:
-    """Describe a model, and name all that are served."""
+def info(model: ServedModel, models: Sequence[ServedModel], settings: Settings, card: Card | None) -> Info:
+    """Describe a model, with the card of this very version, and name all that are served."""
     config = model.config
     return Info(
         model=served_name(model),
@@ -33,6 +34,7 @@ def info(model: ServedModel, models: Sequence[ServedModel], settings: Settings) 
         calibration=config.calibration,
         training=config.training,
         metrics=config.metrics,
+        card=None if card is None else card.brief,
         device=model.device,
         precision=model.precision,
         limits=Limits(

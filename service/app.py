@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from charlstm.card import CARD, load_card
 from service import admin, gates_routes, live_routes, open_inference, page, problems, routes, telemetry, units
 from service.access_log import AccessLog
+from service.beside_model import FilesBesideModels
 from service.body_limit import BodyLimit
 from service.exchange import Watch
 from service.hang_up import HangUp
@@ -49,7 +51,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with Inference(settings) as inference:
             app.state.inference = inference
             app.state.settings = settings
-            app.state.atlases = units.AtlasFiles(settings.artifacts)
+            app.state.atlases = units.atlas_files(settings.artifacts)
+            app.state.cards = FilesBesideModels(settings.artifacts, CARD, load_card)
             yield
 
     app = FastAPIOffline(

@@ -5,6 +5,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from charlstm.card import CardInBrief
 from charlstm.config import Calibration, Label, ModelConfig, Precision, Scores, TrainingRecord
 from charlstm.text import Preprocessing
 
@@ -146,6 +147,10 @@ class Info(AnswerRecord):
     calibration: Calibration
     training: TrainingRecord | None = Field(description="Where the weights come from; null if that is not recorded.")
     metrics: dict[str, Scores] = Field(description="Scores on the test part of each split, by the split's name.")
+    card: CardInBrief | None = Field(
+        description="What it is for and how good it is, in short; null unless `python -m training card` measured this "
+        "version. All of it is in `MODEL_CARD.md` and `card.json`, beside the model."
+    )
     device: str = Field(description="What the model runs on.", examples=["cpu"])
     precision: Precision = Field(description="Arithmetic of predictions; traces are float32.")
     limits: Limits

@@ -1,87 +1,25 @@
 """What is known of each hidden unit: the atlas that may lie beside the model's files, and the routes that show it."""
 
-import asyncio
-import logging
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 
 from charlstm.atlas import ATLAS, Atlas, AtlasSource, UnitAtlas, load_atlas
-from charlstm.errors import ArtifactError
 from service.answers import served_name
+from service.beside_model import FilesBesideModels
 from service.connection import ServedModel
 from service.errors import NoAtlasError, UnknownUnitError
 from service.existence import check_below
 from service.routes import Model, NameOfModel, problem_answers
 from service.units_schemas import LayerUnits, UnitOverview, UnitResponse, UnitsResponse
 
-_logger = logging.getLogger(__name__)
-
 _TOP_CHARACTERS = 8
 
 
-class AtlasFile:
-    """The atlas in a model's folder, read when the model that is served or the file has changed.
-
-    Args:
-        directory: The model's folder.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._reading = asyncio.Lock()
-        # Of what was read: the model's version, the file's age and size.
-        self._state: tuple[str, int, int] | None = None
-        self._atlas: Atlas | None = None
-
-    async def of(self, version: str) -> Atlas:
-        """Give the atlas of a version of the model.
-
-        Raises:
-            NoAtlasError: There is none that can be read; the log says why, if there is a file.
-        """
-        async with self._reading:
-            await asyncio.to_thread(self._refresh, version)
-            if self._atlas is None:
-                raise NoAtlasError
-            return self._atlas
-
-    def _refresh(self, version: str) -> None:
-        try:
-            file = (self._directory / ATLAS).stat()
-        except OSError:
-            self._state, self._atlas = None, None
-            return
-        state = (version, file.st_mtime_ns, file.st_size)
-        if state == self._state:
-            return
-        self._state, self._atlas = state, None
-        try:
-            self._atlas = load_atlas(self._directory, version, ignored=_logger.warning)
-        except ArtifactError as error:
-            _logger.error("the atlas cannot be read: %s", error)  # noqa: TRY400  the message says it all
-
-
-class AtlasFiles:
-    """The atlases of all models that are served.
-
-    Args:
-        artifacts: The folder of the default model, and of the others' folders.
-    """
-
-    def __init__(self, artifacts: Path) -> None:
-        self._artifacts = artifacts
-        self._files: dict[str, AtlasFile] = {}
-
-    async def of(self, model: ServedModel) -> Atlas:
-        """Give the atlas of a model.
-
-        Raises:
-            NoAtlasError: As in `AtlasFile`.
-        """
-        file = self._files.setdefault(model.folder, AtlasFile(self._artifacts / model.folder))
-        return await file.of(model.version)
+def atlas_files(artifacts: Path) -> FilesBesideModels[Atlas]:
+    """Find the atlases of all models that are served, by the folder of the default one."""
+    return FilesBesideModels(artifacts, ATLAS, load_atlas)
 
 
 class ModelAtlas(NamedTuple):
@@ -92,9 +30,17 @@ class ModelAtlas(NamedTuple):
 
 
 async def _model_atlas(request: Request, model: Model, name: NameOfModel = None) -> ModelAtlas:
-    files: AtlasFiles = request.app.state.atlases
+    """Give a model and its atlas.
+
+    Raises:
+        NoAtlasError: There is none that can be read; the log says why, if there is a file.
+    """
+    files: FilesBesideModels[Atlas] = request.app.state.atlases
     served = model.find(name)
-    return ModelAtlas(served, await files.of(served))
+    atlas = await files.of(served)
+    if atlas is None:
+        raise NoAtlasError
+    return ModelAtlas(served, atlas)
 
 
 _Atlas = Annotated[ModelAtlas, Depends(_model_atlas)]

@@ -31,6 +31,7 @@ def test_every_import_contract_is_kept() -> None:
         "charlstm.errors",
         "charlstm.reference",
         "charlstm.atlas",
+        "charlstm.card",
         "charlstm.figure",
         "charlstm.frame",
         "charlstm.highlight",

@@ -12,7 +12,7 @@ import pytest
 
 from charlstm.artifacts import load_artifacts
 from charlstm.atlas import BINS, Atlas, load_atlas, save_atlas
-from service.units import AtlasFiles
+from service.units import atlas_files
 from service.units_schemas import UnitResponse, UnitsResponse
 from tests.service_fixtures import Client, assert_problem, serving_model
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
@@ -168,7 +168,7 @@ def test_figures_are_of_the_model_that_is_named_though_it_is_exchanged_while_the
     monkeypatch.setattr("service.units.load_atlas", exchange)
     for path in ("/units", "/units/0"):
         connection.model = served
-        client.app.state.atlases = AtlasFiles(artifacts)
+        client.app.state.atlases = atlas_files(artifacts)
         assert client.get(path).json()["model"]["version"] == version
         assert connection.model.version == "another"
     connection.model = served

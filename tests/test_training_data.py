@@ -161,8 +161,25 @@ def test_texts_that_only_their_label_keeps_out_are_unlabelled(path: Path) -> Non
     ]
     data = read_data(write_rows(path, rows))
     assert (data.texts, data.unlabelled) == (("good", "bad"), ("it is", "shoes"))
+    assert data.unlabelled_as == ("Neutral", "Irrelevant")
     without_groups = read_data(path, DataFormat(group_column=""))
     assert without_groups.unlabelled == ("it is", "shoes", "good as such")
+
+
+def test_what_texts_are_about_is_kept(path: Path) -> None:
+    """Of the rows that are kept: in Kaggle's form without being told, elsewhere by the column's name."""
+    data = read_data(write_rows(path, [Row("9", "shop", "Neutral", "so so"), GOOD, BAD._replace(entity="bank")]))
+    assert data.entities == ("game", "bank")
+    assert data.texts_of([1, 0]) == ["bad", "good"]
+    named = b"what,body,mood\nnews,good,Positive\nfood,bad,Negative\n"
+    form = {"header": True, "text_column": "body", "label_column": "mood"}
+    assert read(path, named, **form, entity_column="what").entities == ("news", "food")
+    assert read(path, named, **form).entities is None
+
+
+@pytest.mark.parametrize("form", [{"entity_column": ""}, {"text_column": "0", "label_column": "2"}])
+def test_where_the_file_is_not_kaggles_texts_are_about_nothing(path: Path, form: dict[str, str]) -> None:
+    assert read(path, BOTH, **form).entities is None
 
 
 def test_unlabelled_texts_have_a_hash_of_their_own(path: Path) -> None:

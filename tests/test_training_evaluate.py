@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, roc_auc_score
 
 from charlstm import Predictor
-from charlstm.config import TrainingRecord
 from tests.tiny import tiny_artifacts
+from tests.trained import trained_on
 from tests.training_data import Row, labelled, sentiment_rows
 from training.data import LabelledTexts
 from training.errors import TrainingError
@@ -22,29 +22,6 @@ ROWS = sentiment_rows(tweets=50)
 @pytest.fixture(scope="module")
 def data() -> LabelledTexts:
     return labelled(ROWS)
-
-
-def trained_on(predictor: Predictor, data: LabelledTexts, split: SplitName, seed: int) -> Predictor:
-    """Give a model the record of a training that never was."""
-    record = TrainingRecord(
-        preset="tiny",
-        data=data.name,
-        data_sha256=data.sha256,
-        rows_sha256=data.rows_sha256,
-        split=split.value,
-        split_seed=seed,
-        seed=0,
-        rows_trained=1,
-        rows_validated=1,
-        epochs=1,
-        best_epoch=0,
-        options={},
-        seconds=1.0,
-        device="cpu",
-        versions={},
-    )
-    config = predictor.artifacts.config.model_copy(update={"training": record})
-    return Predictor(dataclasses.replace(predictor.artifacts, config=config), "cpu")
 
 
 @pytest.mark.parametrize("split", [*SplitName, None])

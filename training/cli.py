@@ -9,13 +9,24 @@ from typing import Annotated, Any
 import torch
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
 from charlstm.artifacts import SAFETENSORS
 from charlstm.atlas import ATLAS, save_atlas
 from charlstm.errors import CharLSTMError
 from charlstm.predictor import Predictor, find_device
+from training.arguments import (
+    LARGEST_SEED,
+    AsJson,
+    Data,
+    Device,
+    ModelFolder,
+    SplitSeed,
+    TestPartOf,
+    Threads,
+    console,
+)
 from training.atlas import AtlasSettings, compute_atlas
+from training.card_commands import card, compare
 from training.data import DataFormat, LabelledTexts, read_data
 from training.describe import describe as describe_data
 from training.errors import TrainingError
@@ -35,16 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_LARGEST_SEED = 2**32 - 1  # scikit-learn's limit
-
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="A CSV file, or a zip with one in it.")]
-ModelFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `fit` wrote.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-SplitSeed = Annotated[int, typer.Option(min=0, max=_LARGEST_SEED, help="Seed of the split.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")]
-TestPartOf = Annotated[str, typer.Option("--split", help="Whose test part to read: article, grouped; or all rows.")]
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def describe(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1, ensure_ascii=False))
     else:
-        _console().print(description_table(found))
+        console().print(description_table(found))
 
 
 @app.command()
@@ -86,7 +87,7 @@ def fit(
         SplitName | None,
         typer.Option(help="Train a second model on this split's own training part, only for its score."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=_LARGEST_SEED, help="Seed of weights, order and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of weights, order and dropout.")] = 0,
     split_seed: SplitSeed = 42,
     device: Device = "auto",
     threads: Threads = None,
@@ -137,7 +138,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"scores": found.scores.model_dump(mode="json")}, indent=1))
     else:
-        _console().print(evaluation_table(found))
+        console().print(evaluation_table(found))
 
 
 @app.command()
@@ -179,11 +180,15 @@ def atlas(
     )
     predictor = Predictor.load(model, device)
     labelled = read_data(data, DataFormat(**form))
-    with texts_bar(_console(stderr=True)) as progress:
+    with texts_bar(console(stderr=True)) as progress:
         found = compute_atlas(predictor, labelled, settings, progress)
     save_atlas(model, found)
     texts = found.rows.positive + found.rows.negative
     typer.echo(f"wrote {model / ATLAS}, from {texts:,} texts ({found.part})", err=True)
+
+
+app.command()(compare)
+app.command()(card)
 
 
 @app.command()
@@ -221,20 +226,14 @@ def _split_or_all(name: str) -> SplitName | None:
 
 
 def _fit(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
-    console = _console(stderr=True)
     try:
-        with TerminalProgress(console) as progress:
+        with TerminalProgress(console(stderr=True)) as progress:
             config = fit_model(data, output, settings, progress)
     except KeyboardInterrupt:
         typer.echo("interrupted: no model is written; repeat the command to go on after the last whole epoch", err=True)
         raise typer.Exit(130) from None
     for split, scores in config.metrics.items():
-        _console().print(scores_table(scores, f"test part of the {split} split"))
+        console().print(scores_table(scores, f"test part of the {split} split"))
     if config.training is not None and config.training.epochs < settings.recipe.epochs:
         typer.echo(f"stopped after epoch {config.training.epochs - 1}; repeat the command to go on", err=True)
     typer.echo(f"wrote {output / SAFETENSORS}, {LEARNING_CURVE}, {METRICS} and what they need", err=True)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    # texts, labels and file names are shown as they are, not as rich's markup
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)

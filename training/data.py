@@ -10,6 +10,7 @@ import json
 import re
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,11 @@ class DataFormat(BaseModel):
         "without a header, none with one.",
     )
     header: bool = Field(default=False, description="The first line names the columns.")
+    entity_column: str | None = Field(
+        default=None,
+        description="Name or position of what texts are about, such as a product; '' for none. By default 1 where "
+        "texts and labels stand as in Kaggle's file, else none.",
+    )
     positive: str = Field(default="Positive", description="The label of positive texts.")
     negative: str = Field(default="Negative", description="The label of negative texts; other rows are left out.")
     encoding: str = Field(default="utf-8", description="The file's text encoding.")
@@ -48,6 +54,14 @@ class DataFormat(BaseModel):
         if self.group_column is None:
             return "" if self.header else "0"
         return self.group_column
+
+    @property
+    def entities_in(self) -> str:
+        """The column of what the texts are about, or '' if there is none."""
+        if self.entity_column is None:
+            as_kaggle = not self.header and (self.text_column, self.label_column) == ("3", "2")
+            return "1" if as_kaggle else ""
+        return self.entity_column
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,8 @@ class LabelledTexts:
         dropped: The rows that are not here, by reason.
         unlabelled: The texts of dropped rows with another label, which a teacher may still judge. Those that share a
             group with a labelled row are not here, so that none can be a paraphrase of a test text.
+        unlabelled_as: What the file calls each of the unlabelled texts instead, such as Neutral.
+        entities: What each of the R texts is about; None if the file does not say.
     """
 
     name: str
@@ -83,6 +99,12 @@ class LabelledTexts:
     rows_read: int
     dropped: tuple[Dropped, ...]
     unlabelled: tuple[str, ...] = ()
+    unlabelled_as: tuple[str, ...] = ()
+    entities: tuple[str, ...] | None = None
+
+    def texts_of(self, rows: Iterable[int]) -> list[str]:
+        """Pick the texts of some rows."""
+        return [self.texts[row] for row in rows]
 
     @cached_property
     def rows_sha256(self) -> str:
@@ -113,6 +135,7 @@ def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
     for label in (form.positive, form.negative):
         if not (kept["label"] == label).any():
             raise DataError(str(path), f"no row with a text is labelled {label!r} in column {form.label_column}")
+    others = _unlabelled(rows, reasons)
     return LabelledTexts(
         name=path.name,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -121,7 +144,9 @@ def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
         groups=_numbered(kept["group"]) if form.groups_in else None,
         rows_read=len(rows),
         dropped=_dropped(rows["line"], reasons),
-        unlabelled=_unlabelled(rows, reasons),
+        unlabelled=tuple(others["text"]),
+        unlabelled_as=tuple(others["label"]),
+        entities=tuple(kept["entity"]) if form.entities_in else None,
     )
 
 
@@ -160,14 +185,18 @@ def _lines(cells: pd.DataFrame) -> int:
 
 
 def _select(path: Path, cells: pd.DataFrame, form: DataFormat) -> pd.DataFrame:
-    """Pick the wanted columns under our own names: line, label, text, and group if there is one."""
+    """Pick the wanted columns under our own names: line, label, text, and group and entity if there are any."""
     header = list(cells.iloc[0]) if form.header else None
     body = cells.iloc[1:] if form.header else cells
     body = body[(body != "").any(axis=1)]  # blank lines are no rows
-    wanted = {"label": form.label_column, "text": form.text_column} | (
-        {"group": form.groups_in} if form.groups_in else {}
-    )
-    columns = {ours: body.iloc[:, _position(path, theirs, cells.shape[1], header)] for ours, theirs in wanted.items()}
+    wanted = {
+        "label": form.label_column,
+        "text": form.text_column,
+        "group": form.groups_in,
+        "entity": form.entities_in,
+    }
+    positions = {ours: _position(path, theirs, cells.shape[1], header) for ours, theirs in wanted.items() if theirs}
+    columns = {ours: body.iloc[:, position] for ours, position in positions.items()}
     return pd.DataFrame({"line": body.index} | {name: column.to_numpy() for name, column in columns.items()})
 
 
@@ -193,13 +222,13 @@ def _reasons_to_drop(rows: pd.DataFrame, form: DataFormat) -> "pd.Series[str]":
     return reasons
 
 
-def _unlabelled(rows: pd.DataFrame, reasons: "pd.Series[str]") -> tuple[str, ...]:
-    """Pick the texts that only their label keeps out."""
+def _unlabelled(rows: pd.DataFrame, reasons: "pd.Series[str]") -> pd.DataFrame:
+    """Pick the rows that only their label keeps out."""
     readable = (rows["text"] != "") & ~rows["text"].str.contains("\0", regex=False)
     others = rows[readable & reasons.str.startswith(_OTHER_LABEL).fillna(value=False)]
     if "group" in rows:
         others = others[~others["group"].isin(rows["group"][reasons.isna()])]
-    return tuple(others["text"])
+    return others
 
 
 def _numbered(groups: "pd.Series[str]") -> npt.NDArray[np.int64]:

@@ -1,8 +1,10 @@
 """Scoring a saved model on labelled texts, by the same way that serves them, and honestly: it says what leaked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from charlstm.config import Scores, TrainingRecord
 from charlstm.errors import EmptyTextError
@@ -49,20 +51,30 @@ def evaluate(predictor: Predictor, data: LabelledTexts, split: SplitName | None,
 
 def score_rows(predictor: Predictor, data: LabelledTexts, rows: Rows) -> Scores:
     """Score a model on these rows; texts over its limit are cut, texts without a token are left out."""
-    readable = np.array([row for row in rows if _has_token(predictor, data.texts[row])], dtype=np.int64)
+    readable = readable_rows(predictor, data, rows)
     labels = data.labels[readable]
     if len(np.unique(labels)) < 2:
         raise TrainingError(f"scores need rows of both labels, found {len(labels)} rows of {len(np.unique(labels))}")
-    predictions = predictor.predict((data.texts[row] for row in readable), truncate=True)
-    return score(labels, np.array([prediction.probability_negative for prediction in predictions]))
+    return score(labels, probabilities_negative(predictor, data.texts_of(readable)))
 
 
-def _has_token(predictor: Predictor, text: str) -> bool:
+def readable_rows(predictor: Predictor, data: LabelledTexts, rows: Rows) -> Rows:
+    """Leave out the rows whose text has no token for the model."""
+    return np.array([row for row in rows if has_token(predictor, data.texts[row])], dtype=np.int64)
+
+
+def has_token(predictor: Predictor, text: str) -> bool:
+    """Say whether there is anything in a text for the model to read: white space alone is no word."""
     try:
         predictor.artifacts.encoder.encode(text, truncate=True)
     except EmptyTextError:
         return False
     return True
+
+
+def probabilities_negative(predictor: Predictor, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return P(negative) of R texts, (R,); those over the model's limit are cut."""
+    return np.array([found.probability_negative for found in predictor.predict(texts, truncate=True)])
 
 
 def _rows_of_training(data: LabelledTexts, record: TrainingRecord | None) -> Rows | None:

@@ -33,9 +33,9 @@ def score(labels: Labels, probabilities: Probabilities) -> Scores:
     )
 
 
-def accuracy_and_auc(labels: Labels, probabilities: Probabilities) -> tuple[float, float]:
-    """Return the share of right labels and the area under the ROC curve."""
-    return float(accuracy_score(labels, probabilities >= 0.5)), float(roc_auc_score(labels, probabilities))
+def accuracy_and_auc(labels: Labels, scores: Probabilities, threshold: float = 0.5) -> tuple[float, float]:
+    """Return the share of right labels, where scores from the threshold on are negative, and the area under the ROC."""
+    return float(accuracy_score(labels, scores >= threshold)), float(roc_auc_score(labels, scores))
 
 
 def calibration_error(labels: Labels, probabilities: Probabilities, bins: int = BINS) -> float:

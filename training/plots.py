@@ -12,7 +12,7 @@ from charlstm.trace import SIGNALS, GateTrace
 from charlstm.vocabulary import PADDING
 from training.checkpoint import EpochRecord
 
-_BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#999999"
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
 _NAMES = {
     "forget_gate": "forget gate",
     "input_gate": "input gate",
@@ -28,18 +28,18 @@ def learning_curve(history: Sequence[EpochRecord], best_epoch: int) -> bytes:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     epochs = [record.epoch for record in history]
-    axes.plot(epochs, [record.train_loss for record in history], color=_BLUE, marker=".", label="training loss")
+    axes.plot(epochs, [record.train_loss for record in history], color=BLUE, marker=".", label="training loss")
     axes.set(xlabel="epoch", ylabel="loss (nats a text)", title="Learning curve")
     validated = [(record.epoch, record.validation) for record in history if record.validation is not None]
     if validated:
         at = [epoch for epoch, _ in validated]
-        axes.plot(at, [found.loss for _, found in validated], color=_ORANGE, marker=".", label="validation loss")
-        axes.axvline(best_epoch, color=_GREY, linestyle=":", label=f"kept: epoch {best_epoch}")
+        axes.plot(at, [found.loss for _, found in validated], color=ORANGE, marker=".", label="validation loss")
+        axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"kept: epoch {best_epoch}")
         right = axes.twinx()
-        right.plot(at, [found.accuracy for _, found in validated], color=_ORANGE, linestyle="--")
+        right.plot(at, [found.accuracy for _, found in validated], color=ORANGE, linestyle="--")
         right.set_ylabel("validation accuracy (dashed)")
     figure.legend(loc="outside lower center", ncols=3)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion_picture(scores: Scores, title: str) -> bytes:
@@ -55,7 +55,7 @@ def confusion_picture(scores: Scores, title: str) -> bytes:
     axes.set_xticks([0, 1], LABELS)
     axes.set_yticks([0, 1], LABELS, rotation=90, va="center")
     axes.set(xlabel="predicted", ylabel="true", title=f"{title}\naccuracy {scores.accuracy:.1%}, {scores.rows:,} rows")
-    return _png(figure)
+    return png(figure)
 
 
 def trace_picture(trace: GateTrace, title: str, layer: int = -1) -> bytes:
@@ -66,23 +66,24 @@ def trace_picture(trace: GateTrace, title: str, layer: int = -1) -> bytes:
     steps = np.arange(len(trace.tokens))
     first_padding = trace.tokens.index(PADDING) if PADDING in trace.tokens else None
     for axes, name in zip(rows, SIGNALS, strict=False):
-        axes.plot(steps, getattr(signals, name).mean(axis=1), color=_BLUE)
+        axes.plot(steps, getattr(signals, name).mean(axis=1), color=BLUE)
         axes.set_ylabel(_NAMES[name], rotation=0, ha="right", va="center")
-    rows[-1].plot(steps, trace.probability_so_far, color=_ORANGE)
+    rows[-1].plot(steps, trace.probability_so_far, color=ORANGE)
     rows[-1].set_ylabel("P(negative)\nso far", rotation=0, ha="right", va="center")
     rows[-1].set_xlabel("step" if first_padding is None else "step (grey: padding, read like text)")
     for axes in rows:
         if first_padding is not None:
-            axes.axvspan(first_padding, steps[-1], color=_GREY, alpha=0.25, linewidth=0)
+            axes.axvspan(first_padding, steps[-1], color=GREY, alpha=0.25, linewidth=0)
     if len(steps) <= 80:
         rows[-1].set_xticks(
             steps, [token if token.isprintable() else "\N{REPLACEMENT CHARACTER}" for token in trace.tokens]
         )
     rows[0].set_title(title, parse_math=False)  # a text may well hold two dollar signs
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Write a figure as a PNG file: the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box is drawn in its place

@@ -3,10 +3,19 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from training.checkpoint import EpochRecord
 
@@ -22,6 +31,29 @@ def texts_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         task = bars.add_task("texts", total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class Step(Protocol):
+    """Whom a long measurement tells what it does next."""
+
+    def __call__(self, what: str, /) -> object:
+        """Something begins that may take a minute."""
+
+
+@contextmanager
+def steps_shown(console: Console) -> Iterator[Step]:
+    """Show what is being done, and for how long now; where there is no terminal, a line for each step.
+
+    Yields:
+        What to call with each step's description.
+    """
+    if not console.is_terminal:
+        yield lambda what: console.print(what, highlight=False, soft_wrap=True)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda what: bars.reset(task, description=what, total=None)
 
 
 class TerminalProgress:

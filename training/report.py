@@ -1,7 +1,8 @@
-"""Tables for a terminal, of what `describe` and `evaluate` find."""
+"""Tables for a terminal, of what `describe`, `evaluate` and `compare` find."""
 
 from rich.table import Table
 
+from charlstm.card import Comparison, Reached
 from charlstm.config import Scores
 from training.describe import Description, Part
 from training.evaluate import Evaluation
@@ -51,6 +52,25 @@ def scores_table(scores: Scores, title: str) -> Table:
     table.add_row("positive texts", f"{right_positive:,} called positive, {wrong_positive:,} negative")
     table.add_row("negative texts", f"{right_negative:,} called negative, {wrong_negative:,} positive")
     return table
+
+
+def comparison_table(found: Comparison) -> Table:
+    """Lay out what several methods reached on the test parts of some splits: accuracy, and AUC in brackets."""
+    title = f"{found.data}, accuracy (AUC) on the test part, split seed {found.split_seed}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("method", overflow="fold")
+    for split in found.splits:
+        table.add_column(f"{split} split")
+    for one in found.contestants:
+        cells = (_reached(one.reached.get(split)) for split in found.splits)
+        table.add_row(one.name, *cells, style="bold" if one.is_model else None)
+    return table
+
+
+def _reached(found: Reached | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.accuracy:.3f} ({found.auc:.3f})" + (" *" if found.how == "recorded" else "")
 
 
 def _table(title: str) -> Table:

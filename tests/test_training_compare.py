@@ -1,0 +1,150 @@
+"""Methods beside each other: each baseline against scikit-learn used by hand, and no figure that flatters a model."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.svm import LinearSVC
+
+from charlstm import Predictor
+from charlstm.card import Reached
+from charlstm.config import Scores
+from tests.trained import record_of, save_trained
+from tests.training_data import labelled, sentiment_rows
+from training import baselines
+from training.baselines import LEXICON, MAJORITY, score_baselines
+from training.compare import NO_LEXICON, RECORDED, Candidate, compare, load_candidates
+from training.data import LabelledTexts
+from training.errors import TrainingError
+from training.evaluate import evaluate
+from training.splits import SplitName, split_rows
+
+SCORES = Scores(rows=9, accuracy=0.9, auc=0.95, log_loss=0.5, f1=0.6, calibration_error=0.1, confusion=((4, 1), (2, 2)))
+BOTH = list(SplitName)
+
+
+@pytest.fixture(scope="module")
+def data() -> LabelledTexts:
+    """Give texts some of which say the opposite of their label, so that no method is perfect."""
+    data = labelled(sentiment_rows(tweets=60))
+    noise = np.random.default_rng(0).random(len(data.labels)) < 0.2
+    return dataclasses.replace(data, labels=np.where(noise, 1 - data.labels, data.labels))
+
+
+@pytest.fixture(scope="module")
+def reached(data: LabelledTexts) -> dict[str, Reached]:
+    return dict(score_baselines(data, split_rows(data, SplitName.GROUPED, 3), ignore))
+
+
+def ignore(_: str) -> None:
+    """Hear of no step."""
+
+
+@pytest.mark.parametrize(
+    ("counts", "vectorizer"),
+    [
+        ("TF-IDF, words 1-2", TfidfVectorizer(ngram_range=(1, 2))),
+        ("TF-IDF, characters 2-5", TfidfVectorizer(analyzer="char", ngram_range=(2, 5))),
+    ],
+)
+def test_counts_are_scikit_learns(
+    data: LabelledTexts, reached: dict[str, Reached], counts: str, vectorizer: TfidfVectorizer
+) -> None:
+    split = split_rows(data, SplitName.GROUPED, 3)
+    train, test = (vectorizer.fit_transform, vectorizer.transform)
+    features = train([data.texts[row] for row in split.train])
+    of_test = test([data.texts[row] for row in split.test])
+    labels = data.labels[split.test]
+    regression = LogisticRegression(max_iter=1000).fit(features, data.labels[split.train])
+    svm = LinearSVC(random_state=0).fit(features, data.labels[split.train])
+    for name, classifier, scores in (
+        ("logistic regression", regression, regression.predict_proba(of_test)[:, 1]),
+        ("linear SVM", svm, svm.decision_function(of_test)),
+    ):
+        found = reached[f"{counts}, {name}"]
+        assert found.rows == len(labels)
+        assert found.accuracy == accuracy_score(labels, classifier.predict(of_test))
+        assert found.auc == pytest.approx(roc_auc_score(labels, scores))
+
+
+@pytest.mark.parametrize("mostly", [0, 1])
+def test_the_more_frequent_label_is_that_of_the_training_part(data: LabelledTexts, mostly: int) -> None:
+    split = split_rows(data, SplitName.GROUPED, 3)
+    labels = data.labels.copy()
+    labels[split.train[: len(split.train) * 2 // 3]] = mostly
+    found = dict(score_baselines(dataclasses.replace(data, labels=labels), split, ignore))[MAJORITY]
+    assert found.accuracy == pytest.approx((labels[split.test] == mostly).mean())
+    assert found.auc == 0.5
+
+
+def test_the_lexicon_knows_plain_words(reached: dict[str, Reached], data: LabelledTexts) -> None:
+    """Its words are those of the made-up texts; a fifth of the labels says the opposite."""
+    assert 0.7 < reached[LEXICON].accuracy < 0.9
+    assert reached[LEXICON].rows == len(split_rows(data, SplitName.GROUPED, 3).test)
+
+
+def test_without_its_package_the_lexicon_is_left_out_and_a_line_says_so(
+    data: LabelledTexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "find_spec", lambda _: None)
+    found = compare(data, [], [SplitName.GROUPED], 3, ignore)
+    assert LEXICON not in {one.name for one in found.contestants}
+    assert found.notes == (NO_LEXICON,)
+
+
+def test_a_model_is_scored_on_the_split_it_was_trained_on_and_quoted_on_the_other(
+    data: LabelledTexts, tmp_path: Path
+) -> None:
+    record = record_of(data, SplitName.GROUPED, 3)
+    folder = save_trained(tmp_path, record, {"grouped": SCORES, "article": SCORES})
+    candidate = load_candidates([folder])[0]
+    found = compare(data, [candidate], BOTH, 3, ignore)
+    model = found.contestants[-1]
+    assert (model.name, model.is_model, found.splits) == (str(folder), True, ("article", "grouped"))
+    measured = evaluate(candidate.predictor, data, SplitName.GROUPED, 3).scores
+    assert model.reached["grouped"] == Reached(
+        rows=measured.rows, accuracy=measured.accuracy, auc=measured.auc, how="measured"
+    )
+    assert model.reached["article"] == Reached(rows=9, accuracy=0.9, auc=0.95, how="recorded")
+    assert RECORDED in found.notes
+
+
+def test_a_split_without_an_honest_score_stays_empty(data: LabelledTexts, tmp_path: Path) -> None:
+    folder = save_trained(tmp_path, record_of(data, SplitName.ARTICLE, 3), {"article": SCORES})
+    found = compare(data, load_candidates([folder]), BOTH, 3, ignore)
+    assert set(found.contestants[-1].reached) == {"article"}
+    assert any(f"{folder}: knows the grouped split's test part" in note for note in found.notes)
+
+
+def test_under_another_seed_the_recorded_score_stands_and_a_line_says_so(data: LabelledTexts, tmp_path: Path) -> None:
+    folder = save_trained(tmp_path, record_of(data, SplitName.GROUPED, 7), {"grouped": SCORES})
+    found = compare(data, load_candidates([folder]), [SplitName.GROUPED], 3, ignore)
+    assert found.contestants[-1].reached["grouped"].how == "recorded"
+    assert any("trained with split seed 7" in note for note in found.notes)
+
+
+def test_of_an_unknown_model_it_is_said_that_it_may_know_the_texts(
+    data: LabelledTexts, tmp_path: Path, tiny_predictor: Predictor
+) -> None:
+    elsewhere = dataclasses.replace(data, texts=data.texts[::-1])
+    folder = save_trained(tmp_path, record_of(elsewhere, SplitName.GROUPED, 3), {"grouped": SCORES})
+    candidates = [Candidate("unknown", tiny_predictor), *load_candidates([folder])]
+    found = compare(data, candidates, [SplitName.GROUPED], 3, ignore)
+    assert [one.reached["grouped"].how for one in found.contestants[-2:]] == ["measured"] * 2
+    assert sum("can't be told" in note for note in found.notes) == 2
+
+
+def test_data_without_groups_has_no_grouped_split() -> None:
+    with pytest.raises(TrainingError, match="--group-column"):
+        compare(labelled(sentiment_rows(tweets=10), grouped=False), [], BOTH, 3, ignore)
+
+
+def test_each_step_is_told_with_its_split(data: LabelledTexts) -> None:
+    told: list[str] = []
+    compare(data, [], [SplitName.GROUPED], 3, told.append)
+    assert all(line.startswith("grouped split: ") for line in told)
+    assert len(told) == 7

@@ -1,0 +1,97 @@
+"""The commands that say how good a model is: `compare` and `card`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from charlstm.artifacts import load_artifacts
+from charlstm.card import CARD
+from training.arguments import AsJson, Data, ModelFolder, SplitSeed, Threads, console
+from training.card import CardSettings, make_card
+from training.card_files import MODEL_CARD, write_card
+from training.card_plots import comparison_picture
+from training.compare import compare as compare_methods
+from training.compare import load_candidates
+from training.data import DataFormat, read_data
+from training.errors import TrainingError
+from training.flags import flags_from
+from training.progress import steps_shown
+from training.report import comparison_table
+from training.splits import SplitName
+
+_BOTH = "both"
+
+
+@flags_from(DataFormat, into="form", panel="How to read the CSV")
+def compare(
+    data: Data,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A folder that `fit` wrote; may be repeated. Default: artifacts."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="article, grouped or both.")] = _BOTH,
+    split_seed: SplitSeed = 42,
+    picture: Annotated[Path | None, typer.Option(help="Draw the accuracies into this PNG.")] = None,
+    threads: Threads = None,
+    *,
+    as_json: AsJson = False,
+    form: dict[str, Any],
+) -> None:
+    """Put models beside simple methods that are trained now, on the same splits."""
+    _limit(threads)
+    splits = _splits(split)
+    candidates = load_candidates(model or [Path("artifacts")])
+    labelled = read_data(data, DataFormat(**form))
+    with steps_shown(console(stderr=True)) as step:
+        found = compare_methods(labelled, candidates, splits, split_seed, step)
+    if picture is not None:
+        picture.write_bytes(comparison_picture(found))
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+        return
+    console().print(comparison_table(found))
+    for note in found.notes:
+        console().print(note, soft_wrap=True)
+
+
+@flags_from(DataFormat, into="form", panel="How to read the CSV")
+def card(
+    model: ModelFolder,
+    data: Data,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Another model of the same recipe, to show the spread; may be repeated."),
+    ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A model to compare accuracy and speed with; may be repeated."),
+    ] = None,
+    threads: Threads = None,
+    *,
+    form: dict[str, Any],
+) -> None:
+    """Measure the model in DIR on the DATA it comes from, and write DIR/MODEL_CARD.md, card.json and pictures."""
+    _limit(threads)
+    artifacts = load_artifacts(model)
+    settings = CardSettings(runs=tuple(runs or ()), beside=tuple(beside or ()))
+    labelled = read_data(data, DataFormat(**form))
+    with steps_shown(console(stderr=True)) as step:
+        found = make_card(model, labelled, settings, step)
+    write_card(model, found, artifacts)
+    typer.echo(f"wrote {model / MODEL_CARD}, {CARD} and pictures", err=True)
+
+
+def _limit(threads: int | None) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _splits(name: str) -> list[SplitName]:
+    if name == _BOTH:
+        return list(SplitName)
+    try:
+        return [SplitName(name)]
+    except ValueError:
+        raise TrainingError(f"--split must be article, grouped or both, found {name!r}") from None

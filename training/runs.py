@@ -1,0 +1,84 @@
+"""How far models of one recipe are apart: other seeds, other splits."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from charlstm.artifacts import Artifacts
+from charlstm.card import RunOfRecipe, Spread
+from charlstm.config import TrainingRecord
+from training.errors import TrainingError
+from training.recipe import Recipe
+
+_ABSENT: Final = "absent"
+
+
+def table_of_runs(runs: Sequence[tuple[Path, Artifacts]]) -> tuple[RunOfRecipe, ...]:
+    """Collect what each run scored on the test part of each split when it was trained, in the order of their seeds.
+
+    Args:
+        runs: Folder and model; all have to be of the first one's recipe.
+
+    Raises:
+        TrainingError: One does not say how it was trained, or was trained in another way or on other rows.
+    """
+    records = [_record(folder, artifacts) for folder, artifacts in runs]
+    for (folder, _), record in zip(runs, records, strict=True):
+        _check_same(folder, record, records[0])
+    found = [
+        RunOfRecipe(
+            seed=record.seed,
+            split_seed=record.split_seed,
+            split=split,
+            rows=scores.rows,
+            accuracy=scores.accuracy,
+            auc=scores.auc,
+            calibration_error=scores.calibration_error,
+        )
+        for (_, artifacts), record in zip(runs, records, strict=True)
+        for split, scores in artifacts.config.metrics.items()
+    ]
+    return tuple(sorted(found, key=lambda run: (run.split, run.split_seed, run.seed)))
+
+
+def spreads_of(runs: Sequence[RunOfRecipe]) -> tuple[Spread, ...]:
+    """Work out mean and standard deviation over the runs, for each split that several were scored on."""
+    spreads = []
+    for split in sorted({run.split for run in runs}):
+        accuracies = [run.accuracy for run in runs if run.split == split]
+        aucs = [run.auc for run in runs if run.split == split]
+        if len(accuracies) > 1:
+            spreads.append(
+                Spread(
+                    split=split,
+                    runs=len(accuracies),
+                    mean_accuracy=statistics.mean(accuracies),
+                    mean_auc=statistics.mean(aucs),
+                    std_accuracy=statistics.stdev(accuracies),
+                    std_auc=statistics.stdev(aucs),
+                )
+            )
+    return tuple(spreads)
+
+
+def _record(folder: Path, artifacts: Artifacts) -> TrainingRecord:
+    if artifacts.config.training is None:
+        raise TrainingError(f"{folder}: does not say how it was trained, so it is no run of this recipe")
+    return artifacts.config.training
+
+
+def _check_same(folder: Path, record: TrainingRecord, first: TrainingRecord) -> None:
+    if record.rows_sha256 != first.rows_sha256:
+        raise TrainingError(f"{folder}: was trained on other rows, so it does not show how far runs are apart")
+    ours, theirs = _options(first), _options(record)
+    for name in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(name, _ABSENT), theirs.get(name, _ABSENT)
+        if one != other:
+            raise TrainingError(f"{folder}: is of another recipe: {name} is {other}, not {one}")
+
+
+def _options(record: TrainingRecord) -> dict[str, Any]:
+    """Add the choices that there were not yet when a model was trained: it was trained as their defaults do it."""
+    defaults = {name: field.default for name, field in Recipe.model_fields.items() if not field.is_required()}
+    return defaults | record.options
