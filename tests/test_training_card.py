@@ -1,8 +1,8 @@
 """A card from end to end: a small model trained, measured and described by the commands, and every figure honest."""
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ from charlstm.card import Card, load_card
 from charlstm.readout import Readout
 from tests.trained import record_of, save_trained
 from tests.training_data import Row, sentiment_rows, write_rows
+from tests.training_main import run_training
 from training import card_files
 from training.card import CardSettings, make_card
-from training.cli import app, main
+from training.cli import app
 from training.compare import compare as compare_methods
 from training.compare import load_candidates
 from training.data import LabelledTexts, read_data
@@ -112,16 +113,7 @@ def places(model: Path, path: Path, folder: Path) -> dict[str, Path]:
 @pytest.fixture
 def run_main(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Main:
     """Call the entry point in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capfd.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(run_training, monkeypatch, capfd)
 
 
 def test_the_card_lies_beside_the_models_files(model: Path, card: Card) -> None:

@@ -14,11 +14,12 @@ from training.card_plots import calibration_picture, comparison_picture, neither
 from training.splits import SplitName
 
 CARD = made_up_card("0123456789ab")
+DATA = labelled(sentiment_rows(tweets=5))
 
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
-    record = record_of(labelled(sentiment_rows(tweets=5)), SplitName.GROUPED, 42, options={"hidden_size": 8})
+    record = record_of(DATA, SplitName.GROUPED, options={"hidden_size": 8})
     return load_artifacts(save_trained(tmp_path_factory.mktemp("model"), record, {}))
 
 
@@ -72,9 +73,14 @@ def test_what_there_is_not_has_no_section(artifacts: Artifacts) -> None:
         assert heading not in page
 
 
-def test_a_model_that_learnt_from_such_texts_says_so(artifacts: Artifacts) -> None:
-    page = card_page(made_up_card("0123456789ab", learnt_from_neither=True), artifacts)
+def test_a_model_that_had_a_teacher_says_so(tmp_path: Path, artifacts: Artifacts) -> None:
+    record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7})
+    taught = load_artifacts(save_trained(tmp_path, record, {}))
+    page = card_page(made_up_card("0123456789ab", learnt_from_neither=True), taught)
+    assert "what a teacher thinks of these texts, and what it thinks of texts that are neither:" in page
     assert "trained on such texts with its teacher's opinion" in page
+    assert "what a teacher thinks of these texts: a bag" in card_page(CARD, taught)
+    assert "teacher" not in card_page(CARD, artifacts)
 
 
 def test_a_page_is_made_of_a_model_that_says_how_it_was_trained(tmp_path: Path) -> None:

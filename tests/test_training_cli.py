@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from typer.testing import CliRunner
 from charlstm import Predictor, load_artifacts
 from tests.tiny import tiny_artifacts
 from tests.training_data import Row, sentiment_rows, write_kaggle, write_rows
+from tests.training_main import run_training
 from training.checkpoint import EpochRecord
-from training.cli import app, main
+from training.cli import app
 from training.data import read_data
 from training.describe import describe
 from training.evaluate import evaluate
@@ -119,16 +121,7 @@ def later_runs(model: Path, data: Path, folder: Path) -> dict[str, tuple[str, st
 @pytest.fixture
 def run_main(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Main:
     """Call the entry point in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capfd.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(run_training, monkeypatch, capfd)
 
 
 def test_describe_prints_json(runs: dict[str, tuple[str, str]], data: Path) -> None:

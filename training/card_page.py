@@ -1,11 +1,12 @@
 """A card for people to read, `MODEL_CARD.md`: the figures of `card.json`, and the record in `config.json`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from charlstm.artifacts import Artifacts
 from charlstm.card import Card, Changed, Part, Reached
 from charlstm.config import TrainingRecord
+from training.markdown import table, three_digits
 
 CALIBRATION, COMPARISON, NEITHER, ROBUSTNESS = "calibration.png", "comparison.png", "neither.png", "robustness.png"
 
@@ -53,8 +54,8 @@ def _head(card: Card, artifacts: Artifacts, record: TrainingRecord) -> Iterator[
         f"A unidirectional LSTM ({card.speeds[0].architecture}; {card.speeds[0].parameters:,} parameters) that reads a "
         f"text {unit} by {unit} and gives the probability that it is negative. Version `{card.model_version}`, trained "
         f"by the recipe `{record.preset}` on {record.rows_trained:,} texts, measured with charlstm "
-        f"{card.package_version}. Every figure on this page was measured on texts that were not trained on, or is "
-        "marked as recorded when the model was trained; the same figures are in `card.json`."
+        f"{card.package_version}. Every figure on this page was measured on texts that were not trained on, or says "
+        "otherwise; the same figures are in `card.json`."
     )
     yield ""
 
@@ -78,16 +79,27 @@ def _data(card: Card, record: TrainingRecord) -> Iterator[str]:
         yield line
     yield ""
     yield (
-        f"The model was trained on the training part of the {record.split} split. Vocabulary, weights, the best epoch "
-        f"and the temperature come from there alone ({record.rows_validated:,} of its rows were held out to choose by)."
+        f"The model was trained on the training part of the {record.split} split; {record.rows_validated:,} of its "
+        f"rows were held out to choose the best epoch and the temperature by.{_teacher(card, record)}"
     )
     yield ""
+
+
+def _teacher(card: Card, record: TrainingRecord) -> str:
+    if not record.options.get("teacher_share"):
+        return ""
+    also = ", and what it thinks of texts that are neither" if card.learnt_from_neither else ""
+    return (
+        " Beside the labels it learnt what a teacher thinks of these texts"
+        f"{also}: a bag of words and a sentence encoder, which had been trained on other texts before, fitted to the "
+        "same part."
+    )
 
 
 def _results(card: Card) -> Iterator[str]:
     splits = card.comparison.splits
     yield from ("## Results", "", "Accuracy (AUC) on the test part of each split:", "")
-    yield from _table(
+    yield from table(
         ("", *(f"{split} split" for split in splits)),
         (
             (
@@ -109,7 +121,7 @@ def _runs(card: Card) -> Iterator[str]:
     yield from ("## Other runs of the same recipe", "")
     yield "What each scored when it was trained, on the test part of its own division:"
     yield ""
-    yield from _table(
+    yield from table(
         ("split", "seed of the split", "seed of the run", "rows", "accuracy", "AUC", "calibration error"),
         (
             (
@@ -117,13 +129,13 @@ def _runs(card: Card) -> Iterator[str]:
                 run.split_seed,
                 run.seed,
                 f"{run.rows:,}",
-                *map(_three, (run.accuracy, run.auc, run.calibration_error)),
+                *map(three_digits, (run.accuracy, run.auc, run.calibration_error)),
             )
             for run in card.runs
         ),
     )
     yield ""
-    yield from _table(
+    yield from table(
         ("split", "runs", "accuracy: mean ± standard deviation", "AUC"),
         (
             (
@@ -154,16 +166,16 @@ def _robustness(card: Card) -> Iterator[str]:
     yield from ("## Changes that leave the meaning alone", "")
     yield f"{card.brief.part.capitalize()}; as they are, {rows:,} texts, the accuracy is {accuracy:.4f}."
     yield ""
-    yield from _table(
+    yield from table(
         ("", "accuracy", "AUC", "texts it alters", "accuracy on those, before", "after"),
         (
             (
                 change.name,
-                _three(change.accuracy),
-                _three(change.auc),
+                three_digits(change.accuracy),
+                three_digits(change.auc),
                 f"{change.altered:,}",
-                _three(change.altered_before),
-                _three(change.altered_after),
+                three_digits(change.altered_before),
+                three_digits(change.altered_after),
             )
             for change in card.changes
         ),
@@ -180,9 +192,9 @@ def _subgroups(card: Card) -> Iterator[str]:
 
 
 def _parts(parts: Sequence[Part | Changed]) -> Iterator[str]:
-    yield from _table(
+    yield from table(
         ("", "texts", "accuracy", "AUC"),
-        ((part.name, f"{part.rows:,}", _three(part.accuracy), _three(part.auc)) for part in parts),
+        ((part.name, f"{part.rows:,}", three_digits(part.accuracy), three_digits(part.auc)) for part in parts),
     )
     yield ""
 
@@ -198,14 +210,14 @@ def _neither(card: Card) -> Iterator[str]:
     )
     yield f"The model has no word for a text that is neither positive nor negative, and answers all the same. {learnt}"
     yield ""
-    yield from _table(
+    yield from table(
         ("label", "texts", "mean P(negative)", "quartiles", "between 0.4 and 0.6", "called negative"),
         (
             (
                 texts.label,
                 f"{texts.rows:,}",
                 f"{texts.mean:.3f}",
-                " / ".join(map(_three, texts.quartiles)),
+                " / ".join(map(three_digits, texts.quartiles)),
                 f"{texts.undecided:.1%}",
                 f"{texts.called_negative:.1%}",
             )
@@ -220,14 +232,14 @@ def _speed(card: Card) -> Iterator[str]:
     yield from ("## Speed, and what bfloat16 costs", "")
     yield f"Texts a second, read offline in a continuous batch kept full, on one thread of: {card.machine}."
     yield ""
-    yield from _table(
+    yield from table(
         ("model", "architecture", "parameters", "accuracy, grouped split", "float32", "bfloat16"),
         (
             (
                 speed.name,
                 speed.architecture,
                 f"{speed.parameters:,}",
-                _three(speed.accuracy),
+                three_digits(speed.accuracy),
                 f"{speed.float32:,.0f}",
                 f"{speed.bfloat16:,.0f}",
             )
@@ -253,7 +265,7 @@ def _recipe(artifacts: Artifacts, record: TrainingRecord) -> Iterator[str]:
         "`python -m training fit`:"
     )
     yield ""
-    yield from _table(("", ""), ((f"`{name}`", f"`{value}`") for name, value in record.options.items()))
+    yield from table(("", ""), ((f"`{name}`", f"`{value}`") for name, value in record.options.items()))
     yield ""
 
 
@@ -293,18 +305,3 @@ def _reached(found: Reached | None) -> str:
     if found is None:
         return ""
     return f"{found.accuracy:.3f} ({found.auc:.3f})" + (" \\*" if found.how == "recorded" else "")
-
-
-def _three(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|---" * len(head) + "|"
-    for row in rows:
-        yield f"| {' | '.join(_cell(value) for value in row)} |"
-
-
-def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")

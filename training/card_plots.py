@@ -53,7 +53,7 @@ def robustness_picture(card: Card) -> bytes:
     for group, axes in zip(groups, rows, strict=True):
         names = [f"{part.name} ({part.rows:,})" for part in group[::-1]]
         _bars(axes, names, [part.accuracy for part in group[::-1]], [BLUE] * len(group))
-        axes.axvline(as_they_are, color=ORANGE, linestyle=":")
+        axes.axvline(as_they_are, color=ORANGE, linestyle=":", zorder=0.5)
     rows[0].set_title(f"Accuracy; dotted: {as_they_are:.3f}, all texts as they are")
     return png(figure)
 
@@ -73,13 +73,15 @@ def neither_picture(found: Sequence[OtherTexts]) -> bytes:
 
 
 def _bars(axes: Axes, names: Sequence[str], values: Sequence[float], colors: Sequence[str]) -> None:
-    """Draw bars beside each other's names, each with its figure; not a number draws none."""
+    """Draw a bar beside each name, with its figure inside; not a number draws none, and says so."""
     places = np.arange(len(names))
-    axes.barh(places, values, color=colors, height=0.7)
+    axes.barh(places, values, color=colors, height=0.75)
     axes.set_yticks(places, names)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)  # a name may well hold two dollar signs
     for place, value in zip(places.tolist(), values, strict=True):
-        known = not np.isnan(value)
-        axes.text(value if known else 0, place, f" {value:.3f}" if known else " unknown", va="center", fontsize=8)
-    axes.set_xlim(0, 1.15)
+        if np.isnan(value):
+            axes.text(0, place, " unknown", va="center", fontsize=8)
+        else:
+            axes.text(value, place, f"{value:.3f} ", va="center", ha="right", fontsize=8, color="white")
+    axes.set(xlim=(0, 1), ylim=(-0.6, len(names) - 0.4))

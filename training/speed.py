@@ -1,5 +1,6 @@
 """How fast a model reads texts on one thread of this machine, and what bfloat16 arithmetic would cost its answers."""
 
+import os
 import platform
 import statistics
 import time
@@ -30,12 +31,12 @@ class _Pass:
 
 
 def machine() -> str:
-    """Name this machine: its processor, how many of its cores are ours, and the torch that runs on it."""
+    """Name this machine: its processor, how many cores it has, and the torch that runs on it."""
     name = platform.processor() or platform.machine()
     if _CPU_INFO.exists():
         lines = _CPU_INFO.read_text().splitlines()
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {torch.get_num_threads()} cores, torch {torch.__version__}"
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
 
 
 def measure_speed(name: str, predictor: Predictor, texts: Sequence[str], rounds: int) -> Speed:
