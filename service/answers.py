@@ -23,7 +23,7 @@ def batch_response(judged: Judged) -> BatchResponse:
 
 
 def info(model: ServedModel, models: Sequence[ServedModel], settings: Settings, card: Card | None) -> Info:
-    """Describe a model, and name all that are served; the card is that of this very version."""
+    """Describe a model, with the card of this very version, and name all that are served."""
     config = model.config
     return Info(
         model=served_name(model),

@@ -1,4 +1,4 @@
-"""A file that may lie beside the model's own, such as its atlas or its card: read when it or the model has changed."""
+"""A file that may lie beside a model's own, such as its atlas or its card: read when it or the model has changed."""
 
 import asyncio
 import logging
@@ -22,15 +22,27 @@ class Load(Protocol[_Loaded_co]):
         """Tell `ignored` why a file that is there is not returned; raise ArtifactError if it is damaged."""
 
 
-class FileBesideModel(Generic[_Record]):
-    """Such a file, of whatever model is served.
+class FilesBesideModels(Generic[_Record]):
+    """Such a file of each model that is served.
 
     Args:
-        directory: The model's folder.
+        artifacts: The folder of the default model, and of the others' folders.
         name: The file's name.
         load: Reads it.
     """
 
+    def __init__(self, artifacts: Path, name: str, load: Load[_Record]) -> None:
+        self._artifacts, self._name, self._load = artifacts, name, load
+        self._files: dict[str, _FileBesideModel[_Record]] = {}
+
+    async def of(self, model: ServedModel) -> _Record | None:
+        """Give what the file says of a model; None if that can't be had, and then the log says why."""
+        if model.folder not in self._files:
+            self._files[model.folder] = _FileBesideModel(self._artifacts / model.folder, self._name, self._load)
+        return await self._files[model.folder].of(model.version)
+
+
+class _FileBesideModel(Generic[_Record]):
     def __init__(self, directory: Path, name: str, load: Load[_Record]) -> None:
         self._directory, self._name, self._load = directory, name, load
         self._reading = asyncio.Lock()
@@ -39,7 +51,6 @@ class FileBesideModel(Generic[_Record]):
         self._found: _Record | None = None
 
     async def of(self, version: str) -> _Record | None:
-        """Give what the file says of a version of the model; None if that can't be had, and then the log says why."""
         async with self._reading:
             await asyncio.to_thread(self._refresh, version)
             return self._found
@@ -58,24 +69,3 @@ class FileBesideModel(Generic[_Record]):
             self._found = self._load(self._directory, version, _logger.warning)
         except ArtifactError as error:
             _logger.error("%s cannot be read: %s", self._name, error)  # noqa: TRY400  the message says it all
-
-
-class FilesBesideModels(Generic[_Record]):
-    """Such files of all models that are served.
-
-    Args:
-        artifacts: The folder of the default model, in which the others have theirs.
-        name, load: As in `FileBesideModel`.
-    """
-
-    def __init__(self, artifacts: Path, name: str, load: Load[_Record]) -> None:
-        self._artifacts, self._name, self._load = artifacts, name, load
-        self._files: dict[str, FileBesideModel[_Record]] = {}
-
-    async def of(self, model: ServedModel) -> _Record | None:
-        """Give what the file says of a model; None as in `FileBesideModel`."""
-        file = self._files.get(model.folder)
-        if file is None:
-            file = FileBesideModel(self._artifacts / model.folder, self._name, self._load)
-            self._files[model.folder] = file
-        return await file.of(model.version)

@@ -106,8 +106,9 @@ async def readyz(model: Model) -> Health:
 @operations.get("/info", operation_id="info", summary="What is served?", responses=problem_answers(404, 422, 503))
 async def info(model: Model, request: Request, name: NameOfModel = None) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""
-    served, files = model.find(name), request.app.state.cards
-    return answers.info(served, model.models, request.app.state.settings, await files.of(served))
+    served = model.find(name)
+    card = await request.app.state.cards.of(served)
+    return answers.info(served, model.models, request.app.state.settings, card)
 
 
 @operations.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)

@@ -18,7 +18,7 @@ _TOP_CHARACTERS = 8
 
 
 def atlas_files(artifacts: Path) -> FilesBesideModels[Atlas]:
-    """Find the atlases in the models' folders."""
+    """Find the atlases of all models that are served, by the folder of the default one."""
     return FilesBesideModels(artifacts, ATLAS, load_atlas)
 
 
@@ -30,7 +30,7 @@ class ModelAtlas(NamedTuple):
 
 
 async def _model_atlas(request: Request, model: Model, name: NameOfModel = None) -> ModelAtlas:
-    """Give the model and its atlas.
+    """Give a model and its atlas.
 
     Raises:
         NoAtlasError: There is none that can be read; the log says why, if there is a file.
