@@ -77,7 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(admin.router)
     app.state.metrics = metrics
     app.add_middleware(HangUp)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_seconds)
     if guard:
         app.add_middleware(KeyCheck, guard=guard)
     app.add_middleware(OriginCheck, allowed=Origins(settings.allowed_origins))

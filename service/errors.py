@@ -26,6 +26,7 @@ ServiceError
 
 BodyTooLargeError           a body of more bytes than the service takes; an HTTPException, the one kind of error that
                             FastAPI lets through while it reads a body
+SlowBodyError               a body that takes too long to arrive; likewise
 CharacterLimitError         a text longer than the service takes, whatever the model takes; one of the core's TextErrors
 """
 
@@ -259,6 +260,13 @@ class BodyTooLargeError(HTTPException):
         super().__init__(413, headers={"Connection": "close"})
         self.limit = limit
         self.found = found
+
+
+class SlowBodyError(HTTPException):
+    """A body that has not arrived in time."""
+
+    def __init__(self) -> None:
+        super().__init__(408, headers={"Connection": "close"})  # for the same reason
 
 
 class CharacterLimitError(TextError):

@@ -27,7 +27,7 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 memory = APIRouter(
     tags=["memory"],
     dependencies=[Depends(json_only)],
-    responses=problem_answers(400, 404, 413, 415, 422, 429, 500, 503, 504),
+    responses=problem_answers(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
 )
 
 

@@ -1,7 +1,8 @@
 """Stops working on a request once whoever sent it is gone: nobody waits for the answer any more.
 
 ASGI servers tell an application that its client has left only if it asks. So once a request has been read, this asks,
-and cancels the application meanwhile. A task more a request is all it costs.
+and cancels the application meanwhile. A task more a request is all it costs. While the application itself reads the
+request, it learns of it in the same way.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class _Request:
     """
 
     dropped = False
+    _arriving = True  # the request, and there is no answer yet
 
     def __init__(self, receive: Receive, send: Send, task: asyncio.Task[None]) -> None:
         self._receive = receive
@@ -53,11 +55,17 @@ class _Request:
     async def receive(self) -> Message:
         self.stop_watching()
         message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
+        if message["type"] != "http.request":
+            if self._arriving:
+                self._drop()
+                await asyncio.sleep(0)  # which ends here
+        elif not message.get("more_body"):
+            self._arriving = False
             self._watch = asyncio.create_task(self._drop_when_gone())
         return message
 
     async def send(self, message: Message) -> None:
+        self._arriving = False
         self.stop_watching()  # an answer that has begun is finished; servers ignore what nobody reads
         await self._send(message)
 
@@ -69,5 +77,8 @@ class _Request:
     async def _drop_when_gone(self) -> None:
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self.dropped = True
-            self._task.cancel()
+            self._drop()
+
+    def _drop(self) -> None:
+        self.dropped = True
+        self._task.cancel()

@@ -54,7 +54,7 @@ class Inference:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
-        self.trace_slots = TraceSlots(settings.deadline_seconds)
+        self.trace_slots = TraceSlots(settings.deadline_seconds, settings.max_unread_bytes)
 
     async def __aenter__(self) -> Self:
         path = self._settings.engine_socket

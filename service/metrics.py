@@ -83,6 +83,12 @@ class Metrics:
             ["code"],
             registry=self._registry,
         )
+        self._cut = Counter(
+            "charlstm_connections_cut",
+            "Connections cut because of their client: no request came, or an answer was not taken.",
+            ["awaited"],
+            registry=self._registry,
+        )
         # Looking a child up by its labels costs more than counting does.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -115,6 +121,10 @@ class Metrics:
         self._live_seconds.observe(seconds)
         if problem is not None:
             self._refusals.labels(problem).inc()
+
+    def connection_cut(self, awaited: str) -> None:
+        """Count a connection that was cut while a `request` or the taking of an `answer` was waited for."""
+        self._cut.labels(awaited).inc()
 
     def exposition(self, inference: Inference, accept: str) -> tuple[bytes, str]:
         """Write all figures in the format that suits an `Accept` header; return them and their media type."""

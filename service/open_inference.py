@@ -11,8 +11,6 @@ from importlib.metadata import version as version_of
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from service.connection import ServedModel
 from service.errors import InferenceRequestError, NotReadyError, UnknownModelError
@@ -52,7 +50,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _INFERENCE: dict[str, Any] = {
     "response_model": InferenceResponse,
-    "responses": _errors(400, 413, 415, 429, 504),
+    "responses": _errors(400, 408, 413, 415, 429, 504),
     "openapi_extra": {
         "requestBody": {
             "required": True,
@@ -200,7 +198,7 @@ async def _asked(request: Request) -> InferenceRequest:
     settings: Settings = request.app.state.settings
     json_length = _json_length(request)
     encoding = request.headers.get("content-encoding", "").strip().lower()
-    body = await _read(request)
+    body = await request.body()
 
     def decode() -> InferenceRequest:
         content = decompress(body, encoding, settings.max_body_bytes)
@@ -209,13 +207,6 @@ async def _asked(request: Request) -> InferenceRequest:
     if len(body) <= _MOST_BYTES_AT_ONCE and not encoding:
         return decode()
     return await asyncio.to_thread(decode)
-
-
-async def _read(request: Request) -> bytes:
-    try:
-        return await request.body()
-    except ClientDisconnect:
-        raise HTTPException(400) from None  # nobody is there to read it, and it is no fault of the service
 
 
 def _json_length(request: Request) -> int | None:

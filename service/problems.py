@@ -31,6 +31,7 @@ from service.errors import (
     NotReadyError,
     OverloadedError,
     ReloadRefusedError,
+    SlowBodyError,
     TooManyTextsError,
     TooManyWordsError,
     UnauthorizedError,
@@ -94,6 +95,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
         "too-many-words", 413, "Too many words", "A text holds more words than are left out one by one."
     ),
     BodyTooLargeError: Kind("body-too-large", 413, "Body too large", "The body holds more bytes than are taken."),
+    SlowBodyError: Kind("slow-body", 408, "Slow body", "The body did not arrive in time."),
     MediaTypeError: _MEDIA_TYPE,
     ContentEncodingError: _MEDIA_TYPE,
     InferenceRequestError: _MALFORMED,

@@ -52,7 +52,7 @@ sentiment = APIRouter(
     route_class=DirectRoute,
     tags=["sentiment"],
     dependencies=[Depends(json_only)],
-    responses=problem_answers(400, 404, 413, 415, 422, 429, 500, 503, 504),
+    responses=problem_answers(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
 )
 operations = APIRouter(tags=["operations"], responses=problem_answers(500))
 

@@ -1,8 +1,10 @@
 """Runs the application on a port, from the first log line to the exit."""
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import time
@@ -14,6 +16,7 @@ from fastapi import FastAPI
 from service import logs, telemetry
 from service.app import create_app
 from service.errors import ServiceError, StartupError
+from service.http_protocol import Connections, HttpProtocol
 from service.inference import Inference
 from service.live_protocol import live_protocol
 from service.live_routes import most_message_bytes
@@ -24,6 +27,7 @@ from service.workers import run_workers
 
 _logger = logging.getLogger(__name__)
 
+_DESCRIPTORS = 65_536  # wanted, if the system gives so many
 _LAST_REQUESTS_WITHIN = 0.5  # seconds in which who has just connected may say what for
 
 
@@ -39,6 +43,7 @@ def run(settings: Settings) -> None:
         SystemExit: A signal came before there was anything to finish.
     """
     logs.configure(settings.log_level, settings.log_format)
+    _raise_descriptor_limit()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _exit)  # until there is more to do about it
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -72,6 +77,7 @@ def serve(settings: Settings, listener: socket.socket, commands: int | None = No
         log_config=None,
         log_level="info" if settings.log_level == "debug" else settings.log_level,  # frames and keys would be in it
         access_log=False,  # the application has its own
+        http=HttpProtocol,
         ws=live_protocol(settings.live_stall_seconds),
         ws_max_size=most_message_bytes(settings),
         ws_per_message_deflate=False,  # it would take longer than what it saves, and on the event loop
@@ -92,9 +98,15 @@ async def _serve(app: FastAPI, config: uvicorn.Config, listener: socket.socket, 
             server.should_exit |= not loading.cancelled() and loading.exception() is not None
 
         inference.loading.add_done_callback(stop_if_failed)
-        obeying = asyncio.create_task(_obey_pipe(server, commands) if commands is not None else _obey_hangup(server))
+        connections = Connections(server.server_state.connections, app.state.settings, app.state.metrics.connection_cut)
+        inference.trace_slots.unread = lambda: connections.unread
+        beside = [
+            asyncio.create_task(_obey_pipe(server, commands) if commands is not None else _obey_hangup(server)),
+            asyncio.create_task(connections.look_after()),
+        ]
         await server.serve(sockets=[listener])
-        obeying.cancel()
+        for task in beside:
+            task.cancel()
     if not inference.loading.cancelled():
         inference.loading.result()
 
@@ -192,6 +204,15 @@ async def _reload(server: GracefulServer) -> None:
         await server.inference.reload()
     except ServiceError as error:
         _logger.error("the artifacts were not loaded again: %s", kind_of(error).description)  # noqa: TRY400  no fault
+
+
+def _raise_descriptor_limit() -> None:
+    """Let every connection have a descriptor: the usual limit of 1024 is there for programs that call `select`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # the system knows another limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _is_no_request(record: logging.LogRecord) -> bool:

@@ -52,6 +52,24 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(
         default=10.0, gt=0, description="A request that is not answered by then gets 504 and costs nothing more."
     )
+    request_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a request may take to arrive: its head, then the connection is cut, and likewise its "
+        "body, then the answer is 408.",
+    )
+    stall_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long a client may take next to nothing of an answer, less than 64 KiB, before the connection "
+        "is cut.",
+    )
+    max_unread_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=0,
+        description="What answers may hold that clients have not taken yet, in a process of the service; above, a "
+        "trace is refused with 429.",
+    )
     max_live_sessions: int = Field(
         default=64,
         ge=1,

@@ -1,16 +1,18 @@
 """How many traces a worker has in its hands at a time.
 
 A trace is megabytes, and the engine makes one faster than a worker writes it down as JSON. Without a limit the traces
-of a crowd would pile up in between, in the memory of both.
+of a crowd would pile up in between, in the memory of both. And those of clients that do not take what they asked for
+would pile up behind.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 
 from service.errors import DeadlineError, OverloadedError
 
+_RETRY_AFTER = 1.0  # seconds, when nobody can say
 _SLOTS = 4  # one being traced, one being written, and what it takes so that neither waits
 
 
@@ -18,11 +20,18 @@ class TraceSlots:
     """Lets a few in at a time.
 
     Args:
-        deadline_seconds: As in `Settings`.
+        deadline_seconds, max_unread_bytes: As in `Settings`.
+
+    Attributes:
+        unread: Says how many bytes of answers clients have not taken yet. Whoever has the connections sets it.
     """
 
-    def __init__(self, deadline_seconds: float) -> None:
+    unread: Callable[[], int]
+
+    def __init__(self, deadline_seconds: float, max_unread_bytes: int) -> None:
+        self.unread = lambda: 0
         self._deadline_seconds = deadline_seconds
+        self._max_unread_bytes = max_unread_bytes
         self._slots = asyncio.Semaphore(_SLOTS)
         self._turn = asyncio.Lock()
         self._waiting = 0  # traces
@@ -38,7 +47,7 @@ class TraceSlots:
             traces: How many the answer takes; at most as many as there are slots.
 
         Raises:
-            OverloadedError: Those who wait already will take longer than the deadline.
+            OverloadedError: Those who wait already will take longer than the deadline, or too much is not taken yet.
             DeadlineError: They did.
         """
         deadline = time.monotonic() + self._deadline_seconds
@@ -46,6 +55,8 @@ class TraceSlots:
         if wait > self._deadline_seconds:
             raise OverloadedError(wait)
         with await self._acquire(traces):
+            if self.unread() > self._max_unread_bytes:
+                raise OverloadedError(_RETRY_AFTER)
             started = time.perf_counter()
             try:
                 yield deadline

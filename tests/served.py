@@ -56,9 +56,9 @@ class Served:
         return {int(match[1]) for name in self.figures() if (match := re.fullmatch(pattern, name))}
 
 
-def eventually(found: Callable[[], T]) -> T:
-    """Return the first thing found that is true."""
-    deadline = time.monotonic() + PATIENCE
+def eventually(found: Callable[[], T], patience: float = PATIENCE) -> T:
+    """Return the first thing found that is true, within so many seconds."""
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if result := found():
             return result

@@ -8,7 +8,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.body_limit import BodyLimit
-from service.errors import BodyTooLargeError
+from service.errors import BodyTooLargeError, SlowBodyError
+from tests.service_fixtures import PATIENCE
 
 LIMIT = 10
 
@@ -35,7 +36,7 @@ class _Exchange:
             await receive()
 
     def run(self) -> None:
-        asyncio.run(BodyLimit(self._application, LIMIT)(self.scope, self._receive, self._send))
+        asyncio.run(BodyLimit(self._application, LIMIT, PATIENCE)(self.scope, self._receive, self._send))
 
 
 def test_a_body_announced_too_large_is_refused_before_any_of_it_is_read() -> None:
@@ -60,6 +61,30 @@ def test_a_body_is_read_no_further_than_the_limit_whatever_it_announced(headers:
     with pytest.raises(BodyTooLargeError):
         exchange.run()
     assert exchange.chunks_read == 3
+
+
+def test_a_body_that_does_not_come_in_time_is_refused_and_what_comes_behind_one_may_take_longer() -> None:
+    exchange, silent = _Exchange(), asyncio.Event()
+    pieces = iter([{"type": "http.request", "body": b"a", "more_body": False}])
+
+    async def receive() -> Message:
+        for piece in pieces:
+            return piece
+        await silent.wait()
+        return {"type": "http.disconnect"}
+
+    async def read(_scope: Scope, receive: Receive, _send: Send) -> None:
+        assert (await receive())["body"] == b"a"
+        asyncio.get_running_loop().call_later(0.01, silent.set)
+        assert (await receive())["type"] == "http.disconnect"
+        silent.clear()
+
+    async def ask() -> None:
+        await BodyLimit(read, LIMIT, 0.001)(exchange.scope, receive, exchange._send)
+        with pytest.raises(SlowBodyError):
+            await BodyLimit(exchange._application, LIMIT, 0.001)(exchange.scope, receive, exchange._send)
+
+    asyncio.run(ask())
 
 
 def test_what_is_no_request_passes_untouched() -> None:

@@ -59,6 +59,36 @@ def test_an_application_is_cancelled_when_its_client_hangs_up() -> None:
     assert cleaned_up == ["cancelled"]
 
 
+def test_an_application_that_still_reads_is_cancelled_as_well() -> None:
+    """Instead of a disconnect, of which each framework makes an error of its own."""
+    heard: list[Message] = []
+
+    async def work(_scope: Scope, receive: Receive, _send: Send) -> None:
+        while True:
+            heard.append(await receive())
+
+    async def ask() -> None:
+        client = _Client()
+        client._body.append(b"three")
+        request = asyncio.create_task(HangUp(work)(SCOPE, _disconnecting_after(2, client), client.send))
+        await request
+        assert (client.heard, request.cancelling()) == ([], 0)
+
+    asyncio.run(ask())
+    assert [message["body"] for message in heard] == [b"one", b"two"]
+
+
+def _disconnecting_after(pieces: int, client: _Client) -> Receive:
+    left = iter(range(pieces))
+
+    async def receive() -> Message:
+        for _ in left:
+            return await client.receive()
+        return {"type": "http.disconnect"}
+
+    return receive
+
+
 def test_a_cancellation_from_elsewhere_is_passed_on() -> None:
     async def work(_scope: Scope, receive: Receive, _send: Send) -> None:
         await _until_cancelled(receive, cleaned_up=[])

@@ -308,7 +308,7 @@ class FailingInference:
     def __init__(self, error: Exception, *, ready: bool = True) -> None:
         config, vocabulary = tiny_config()
         self.error, self.ready, self.loaded = error, ready, True
-        self.trace_slots = TraceSlots(PATIENCE)
+        self.trace_slots = TraceSlots(PATIENCE, max_unread_bytes=0)
         encoder, readout = (
             TextEncoder(config.preprocessing, vocabulary),
             Readout(np.zeros(HIDDEN_SIZE, np.float32), 0.0, 1.0),
@@ -336,7 +336,7 @@ def _request(model: FailingInference, method: str, path: str, **request: Any) ->
     app.include_router(open_inference.probes)
     app.include_router(open_inference.models)
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=200_000)
+    app.add_middleware(BodyLimit, max_bytes=200_000, seconds=PATIENCE)
     app.state.inference, app.state.settings = model, Settings(max_body_bytes=200_000)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
 

@@ -1,6 +1,7 @@
 """The end of the service, and new artifacts meanwhile: a real process, real signals."""
 
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -26,9 +27,23 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("server")
-    with served(folder, artifacts, drain_seconds=DRAIN_SECONDS, admin_keys="root", log_format="json") as server:
+    settings = {"drain_seconds": DRAIN_SECONDS, "admin_keys": "root", "log_format": "json"}
+    with contextlib.ExitStack() as stack:
+        with _few_descriptors():
+            server = stack.enter_context(served(folder, artifacts, **settings))
         eventually(server.is_ready)
         yield server
+
+
+@contextlib.contextmanager
+def _few_descriptors() -> Iterator[None]:
+    """Have whatever is started meanwhile begin with a low limit that it may raise."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _begin(server: Served) -> socket.socket:
@@ -84,6 +99,11 @@ def test_damaged_artifacts_are_refused_without_a_path_and_the_old_model_serves_o
     assert problem["detail"].startswith("model.safetensors expected SHA-256 ")
     assert str(artifacts.parent) not in answer.text
     assert (_version(server), server.is_ready()) == (before, True)
+
+
+def test_it_may_open_as_many_descriptors_as_the_system_lets_it(server: Served) -> None:
+    soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))
 
 
 def test_every_line_of_the_log_has_the_form_that_was_asked_for(server: Served) -> None:

@@ -9,6 +9,8 @@ from service.errors import DeadlineError, OverloadedError
 from service.trace_slots import TraceSlots
 from tests.service_fixtures import PATIENCE
 
+LIMIT = 1000  # bytes
+
 
 def test_a_few_are_let_in_at_a_time_and_all_in_the_end() -> None:
     inside: list[int] = []
@@ -23,7 +25,7 @@ def test_a_few_are_let_in_at_a_time_and_all_in_the_end() -> None:
             inside.remove(number)
 
     async def crowd() -> None:
-        slots = TraceSlots(PATIENCE)
+        slots = TraceSlots(PATIENCE, LIMIT)
         await asyncio.gather(*(trace(slots, number) for number in range(100)))
         assert slots._waiting == 0
 
@@ -47,7 +49,7 @@ async def _fill(slots: TraceSlots) -> asyncio.Event:
 
 def test_who_has_waited_up_to_the_deadline_is_told_so() -> None:
     async def wait() -> None:
-        slots = TraceSlots(0.001)
+        slots = TraceSlots(0.001, LIMIT)
         over = await _fill(slots)
         with pytest.raises(DeadlineError):
             async with slots.take():
@@ -62,7 +64,7 @@ def test_who_has_waited_up_to_the_deadline_is_told_so() -> None:
 
 def test_who_would_wait_beyond_the_deadline_is_refused_with_the_time_it_takes() -> None:
     async def wait() -> None:
-        slots = TraceSlots(10.0)
+        slots = TraceSlots(10.0, LIMIT)
         over = await _fill(slots)
         slots._seconds = 8.0
         waiting = [asyncio.create_task(_take(slots)) for _ in range(6)]
@@ -94,7 +96,7 @@ def test_who_wants_several_slots_counts_for_several_and_does_not_block_others_th
             inside -= traces
 
     async def crowd() -> None:
-        slots = TraceSlots(PATIENCE)
+        slots = TraceSlots(PATIENCE, LIMIT)
         await asyncio.gather(*(trace(slots, 1 + number % 2) for number in range(20)))
         assert slots._waiting == 0
         assert slots._slots._value == trace_slots._SLOTS
@@ -105,7 +107,7 @@ def test_who_wants_several_slots_counts_for_several_and_does_not_block_others_th
 
 def test_who_gives_up_while_it_waits_for_its_second_slot_gives_the_first_one_back() -> None:
     async def wait() -> None:
-        slots = TraceSlots(PATIENCE)
+        slots = TraceSlots(PATIENCE, LIMIT)
         async with slots.take(3):
             waiting = asyncio.create_task(_take(slots, 2))
             await asyncio.sleep(0)
@@ -116,6 +118,20 @@ def test_who_gives_up_while_it_waits_for_its_second_slot_gives_the_first_one_bac
             async with asyncio.timeout(PATIENCE):
                 await _take(slots, 1)
         assert slots._slots._value == trace_slots._SLOTS
+
+    asyncio.run(wait())
+
+
+def test_while_too_much_of_earlier_answers_is_not_taken_nobody_is_let_in() -> None:
+    async def wait() -> None:
+        slots = TraceSlots(PATIENCE, LIMIT)
+        slots.unread = lambda: LIMIT + 1
+        for _ in range(2 * trace_slots._SLOTS):
+            with pytest.raises(OverloadedError) as raised:
+                await _take(slots)
+            assert raised.value.headers == {"Retry-After": "1"}
+        slots.unread = lambda: LIMIT
+        await _take(slots)
 
     asyncio.run(wait())
 

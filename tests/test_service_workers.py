@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.workers import _SHARED_MEMORY
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE
 from tests.tiny import tiny_artifacts
@@ -106,6 +107,15 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(server: Served
     assert victim not in server.pids("worker")
     eventually(lambda: server.log.read_text().count("ready: model") == WORKERS + 1)
     assert _counted(server) == counted + 1
+
+
+@pytest.mark.skipif(not Path(_SHARED_MEMORY).is_dir(), reason="the system has no folder in memory")
+def test_figures_are_on_no_disk_that_may_be_full(server: Served) -> None:
+    """A process that writes into a mapped file is ended by the system if there is no room for it."""
+    for pid in server.pids("worker"):
+        mapped = [line.split()[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if ".db" in line]
+        assert mapped
+        assert all(path.startswith(f"{_SHARED_MEMORY}/charlstm-figures-") for path in mapped)
 
 
 def test_sigterm_lets_all_of_them_finish(server: Served) -> None:
