@@ -7,7 +7,7 @@ read; one that does not (chunked) is counted as it arrives.
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLargeError
+from service.body_error import BodyTooLargeError
 from service.problems import error_response
 
 

@@ -24,16 +24,14 @@ ServiceError
 ├── InferenceRequestError   a request that says something else than the Open Inference Protocol wants
 └── UnknownModelError       a model, or a version of it, that is not served
 
-BodyTooLargeError           a body of more bytes than the service takes; an HTTPException, the one kind of error that
-                            FastAPI lets through while it reads a body
 CharacterLimitError         a text longer than the service takes, whatever the model takes; one of the core's TextErrors
+BodyTooLargeError           a body of more bytes than the service takes; an HTTPException, so it is in `body_error`: the
+                            client's packages have no Starlette, and import this module
 """
 
 import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
-
-from starlette.exceptions import HTTPException
 
 from charlstm.errors import TextError
 
@@ -243,21 +241,6 @@ class UnknownModelError(ServiceError):
 
     def __init__(self, name: str, version: str) -> None:
         super().__init__(f"must be {name}, and its version {version} or left out")
-
-
-class BodyTooLargeError(HTTPException):
-    """A body of more bytes than the service takes.
-
-    Args:
-        limit: The largest number of bytes.
-        found: How many bytes the request announced, or None if it was cut off while arriving.
-    """
-
-    def __init__(self, limit: int, found: int | None = None) -> None:
-        # What is still on its way would be read as the next request, so this connection ends here.
-        super().__init__(413, headers={"Connection": "close"})
-        self.limit = limit
-        self.found = found
 
 
 class CharacterLimitError(TextError):

@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from charlstm.errors import EmptyTextError, InvalidCharacterError, TextTooLongError
+from service.body_error import BodyTooLargeError
 from service.errors import (
-    BodyTooLargeError,
     CharacterLimitError,
     ContentEncodingError,
     DeadlineError,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from service.body_error import BodyTooLargeError
 from service.body_limit import BodyLimit
-from service.errors import BodyTooLargeError
 
 LIMIT = 10
 
