@@ -18,7 +18,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY pyproject.toml README.md LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *project['optional-dependencies']['serve'], sep='\n')" > serve.txt \
+extras = project['optional-dependencies']; names = project['dependencies'] + extras['local'] + extras['serve']; \
+print(*(name for name in names if not name.startswith('charlstm[')), sep='\n')" > serve.txt \
     && pip install --constraint constraints.txt --requirement serve.txt
 
 

@@ -6,11 +6,14 @@
     print(predictor.predict("Worst update ever"))
 
 The names below are imported on first use, so that importing the light modules of this package (`charlstm.config`,
-`charlstm.text`, `charlstm.errors`) does not import torch.
+`charlstm.text`, `charlstm.errors`) does not import torch. `Predictor` and whatever else is about a network in this
+process needs it, and so the extra `local`; `service.client` asks a service instead, and does not.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from charlstm.errors import missing_package
 
 if TYPE_CHECKING:
     from charlstm.artifacts import Artifacts, load_artifacts, save_artifacts
@@ -48,4 +51,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    try:
+        module = import_module(f"{__name__}.{_MODULE_OF[name]}")
+    except ModuleNotFoundError as error:
+        raise missing_package(error, "local") from error
+    return getattr(module, name)

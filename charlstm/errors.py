@@ -8,8 +8,10 @@ CharLSTMError
 │   └── TextTooLongError     it is longer than the model's limit
 ├── ArtifactError            a file of a model is missing, damaged or does not fit the others
 ├── DeviceError              the requested device is not there
-└── MissingPackageError      a view needs an optional package
+└── MissingPackageError      something needs an optional package
 """
+
+_OWN_PACKAGES = ("charlstm", "service", "training")
 
 
 class CharLSTMError(Exception):
@@ -76,7 +78,18 @@ class DeviceError(CharLSTMError):
 
 
 class MissingPackageError(CharLSTMError, ImportError):
-    """A view of a trace needs a package that is not installed."""
+    """A view of a trace, or the network, needs a package that is not installed.
 
-    def __init__(self, package: str) -> None:
-        super().__init__(f"this needs {package}, which is not installed: pip install 'charlstm[plots]'", name=package)
+    Args:
+        package: Which.
+        extra: That would install it.
+    """
+
+    def __init__(self, package: str, extra: str = "plots") -> None:
+        super().__init__(f"this needs {package}, which is not installed: pip install 'charlstm[{extra}]'", name=package)
+
+
+def missing_package(error: ModuleNotFoundError, extra: str) -> ImportError:
+    """Say which extra would install what is missing; an error about a part of this project is returned as it is."""
+    package = (error.name or "").partition(".")[0]
+    return error if package in _OWN_PACKAGES or not package else MissingPackageError(package, extra)

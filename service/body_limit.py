@@ -9,7 +9,7 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLargeError, SlowBodyError
+from service.body_errors import BodyTooLargeError, SlowBodyError
 from service.problems import error_response
 
 

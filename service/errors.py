@@ -24,17 +24,14 @@ ServiceError
 ├── InferenceRequestError   a request that says something else than the Open Inference Protocol wants
 └── UnknownModelError       a model, or a version of it, that is not served
 
-BodyTooLargeError           a body of more bytes than the service takes; an HTTPException, the one kind of error that
-                            FastAPI lets through while it reads a body
-SlowBodyError               a body that takes too long to arrive; likewise
 CharacterLimitError         a text longer than the service takes, whatever the model takes; one of the core's TextErrors
+
+`body_errors` has the HTTPExceptions among them: the client's packages have no Starlette, and import this module.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
-
-from starlette.exceptions import HTTPException
 
 from charlstm.errors import TextError
 
@@ -245,28 +242,6 @@ class UnknownModelError(ServiceError):
     def __init__(self, served: Mapping[str, str]) -> None:
         choices = " or ".join(f"{name} (version {version})" for name, version in served.items())
         super().__init__(f"must be {choices}")
-
-
-class BodyTooLargeError(HTTPException):
-    """A body of more bytes than the service takes.
-
-    Args:
-        limit: The largest number of bytes.
-        found: How many bytes the request announced, or None if it was cut off while arriving.
-    """
-
-    def __init__(self, limit: int, found: int | None = None) -> None:
-        # What is still on its way would be read as the next request, so this connection ends here.
-        super().__init__(413, headers={"Connection": "close"})
-        self.limit = limit
-        self.found = found
-
-
-class SlowBodyError(HTTPException):
-    """A body that has not arrived in time."""
-
-    def __init__(self) -> None:
-        super().__init__(408, headers={"Connection": "close"})  # for the same reason
 
 
 class CharacterLimitError(TextError):

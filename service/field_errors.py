@@ -6,8 +6,8 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 
 from charlstm.errors import TextError
+from service.body_errors import BodyTooLargeError
 from service.errors import (
-    BodyTooLargeError,
     ContentEncodingError,
     ForeignOriginError,
     InferenceRequestError,

@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from charlstm.errors import EmptyTextError, InvalidCharacterError, TextTooLongError
+from service.body_errors import BodyTooLargeError, SlowBodyError
 from service.errors import (
-    BodyTooLargeError,
     CharacterLimitError,
     ContentEncodingError,
     DeadlineError,
@@ -31,7 +31,6 @@ from service.errors import (
     NotReadyError,
     OverloadedError,
     ReloadRefusedError,
-    SlowBodyError,
     TooManyTextsError,
     TooManyWordsError,
     UnauthorizedError,

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.close_codes import CloseCode
 from service.errors import ForeignOriginError, StartupError, UnauthorizedError
+from service.live_schemas import SUBPROTOCOL
 from service.origins import Origin, Origins
 from service.problems import error_response, root_path_of
 from service.settings import Settings, parse_keys
@@ -29,8 +30,6 @@ _PAGES: Final = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/openapi.json
 _FOLDERS: Final = ("/page/", "/static-offline-docs/", "/problems/")  # of the pages, and of every problem's `type`
 _ADMIN: Final = "/admin/"
 _KEY_PROTOCOL: Final = "bearer."
-SUBPROTOCOL: Final = "charlstm.v1"
-"""What is spoken over the service's WebSockets."""
 
 
 class Keys:

@@ -16,7 +16,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.errors import BodyTooLargeError, ContentEncodingError, InferenceRequestError, TooManyTextsError
+from service.body_errors import BodyTooLargeError
+from service.errors import ContentEncodingError, InferenceRequestError, TooManyTextsError
 from service.open_inference_schemas import Datatype
 
 LENGTH_HEADER: Final = "Inference-Header-Content-Length"  # where the JSON ends and binary data begins

@@ -50,6 +50,15 @@ def test_dependencies_come_before_the_source() -> None:
     assert stages()["install-serve"][0] == stages()["install-train"][0] == "packages"
 
 
+def test_the_packages_are_those_of_serving_and_none_is_this_project() -> None:
+    """An extra that names another one of this project would have pip look for that elsewhere."""
+    (program,) = re.findall(r'(python -c "import tomllib.*?") > serve.txt', stages()["packages"][1], flags=re.DOTALL)
+    listed = subprocess.run(["sh", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = set(re.findall(r"^[\w-]+", listed, flags=re.MULTILINE))
+    assert {"httpx", "torch", "safetensors", "fastapi", "uvicorn"} <= names
+    assert "charlstm" not in names
+
+
 @pytest.mark.parametrize("stage", ["serve", "train"])
 def test_what_runs_was_not_built_in_place_and_nobody_in_it_is_root(stage: str) -> None:
     assert stages()[stage][0] == "runtime"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from service.body_errors import BodyTooLargeError, SlowBodyError
 from service.body_limit import BodyLimit
-from service.errors import BodyTooLargeError, SlowBodyError
 from tests.service_fixtures import PATIENCE
 
 LIMIT = 10

@@ -6,8 +6,8 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from charlstm.errors import EmptyTextError, TextTooLongError
+from service.body_errors import BodyTooLargeError
 from service.errors import (
-    BodyTooLargeError,
     CharacterLimitError,
     DeadlineError,
     EngineFailedError,

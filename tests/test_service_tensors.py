@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tritonclient.http import InferInput, InferResult
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
-from service.errors import BodyTooLargeError, ContentEncodingError, InferenceRequestError, TooManyTextsError
+from service.body_errors import BodyTooLargeError
+from service.errors import ContentEncodingError, InferenceRequestError, TooManyTextsError
 from service.tensors import Tensor, decode_request, decompress, encode_response, pack_texts, unpack_texts
 
 MOST_TEXTS = 8
