@@ -18,6 +18,7 @@ from tests.tiny import tiny_artifacts
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
     folder = tmp_path_factory.mktemp("card")
     artifacts = tiny_artifacts(folder / "artifacts")
+    tiny_artifacts(artifacts / "second", seed=1)
     with serving_model(artifacts, folder / "engine.sock") as client:
         yield client, artifacts
 
@@ -37,8 +38,8 @@ def save(artifacts: Path, card: Card) -> None:
     (artifacts / CARD).write_text(card.model_dump_json())
 
 
-def told(client: Client) -> CardInBrief | None:
-    return Info.model_validate_json(client.get("/info").content).card
+def told(client: Client, path: str = "/info") -> CardInBrief | None:
+    return Info.model_validate_json(client.get(path).content).card
 
 
 def test_without_a_card_there_is_null(client: Client) -> None:
@@ -55,6 +56,12 @@ def test_the_short_of_it_is_served_as_soon_as_it_is_there(client: Client, artifa
     assert told(client) == better
     (artifacts / CARD).unlink()
     assert told(client) is None
+
+
+def test_each_model_has_a_card_of_its_own(client: Client, artifacts: Path) -> None:
+    card = made_up_card(load_artifacts(artifacts / "second").version)
+    save(artifacts / "second", card)
+    assert (told(client), told(client, "/info?model=second")) == (None, card.brief)
 
 
 def test_the_card_of_another_version_is_not_this_models(
