@@ -1,4 +1,4 @@
-"""The README tells the truth: its requests get the answers it prints, its Python runs, its commands exist."""
+"""The README and the guides in docs/ tell the truth: requests get the answers printed, Python runs, commands exist."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -18,24 +18,54 @@ import pytest
 from tests.test_end_to_end import served
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-TOLERANCE = 2e-3  # the README rounds to three decimals
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SERVICE = "localhost:8000"  # what the pages call it
+TOLERANCE = 2e-3  # the pages round to three decimals
 
 
-def with_output(language: str, output_language: str) -> list[tuple[str, str]]:
-    """Pair each block of one language with the block right behind it, its output."""
-    pairs = itertools.pairwise(BLOCKS)
+class Block(NamedTuple):
+    """A block of a page.
+
+    Attributes:
+        place: The page, and the line that the block begins at.
+        language: What its fence says.
+        code: What stands in it.
+    """
+
+    place: str
+    language: str
+    code: str
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text, name = page.read_text(), str(page.relative_to(ROOT))
+    fences = re.finditer(r"^```(\w+)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [Block(f"{name}:{text.count(chr(10), 0, found.start(2)) + 1}", found[1], found[2]) for found in fences]
+
+
+BLOCKS = {str(page.relative_to(ROOT)): blocks_of(page) for page in PAGES}
+
+
+def outputs(blocks: list[Block], language: str, output_language: str) -> list[tuple[Block, str | None]]:
+    """Return each block of one language with the block right behind it, if that is its output."""
+    followed = itertools.zip_longest(blocks, blocks[1:])
     return [
-        (code, output)
-        for (lang, code), (next_lang, output) in pairs
-        if (lang, next_lang) == (language, output_language)
+        (block, following.code if following is not None and following.language == output_language else None)
+        for block, following in followed
+        if block.language == language
     ]
 
 
+def requests() -> list[tuple[Block, str]]:
+    """Collect the requests of all pages that have their answers behind them."""
+    pairs = itertools.chain.from_iterable(outputs(blocks, "sh", "json") for blocks in BLOCKS.values())
+    return [(block, printed) for block, printed in pairs if printed is not None]
+
+
 def commands(program: str) -> list[list[str]]:
-    """Collect the shell commands of the README that begin with a program's name."""
-    lines = [line for language, code in BLOCKS if language == "sh" for line in code.replace("\\\n", " ").splitlines()]
+    """Collect the shell commands of all pages that begin with a program's name."""
+    shell = [block for blocks in BLOCKS.values() for block in blocks if block.language == "sh"]
+    lines = [line for block in shell for line in block.code.replace("\\\n", " ").splitlines()]
     return [words for line in lines if line.startswith(program) and (words := shlex.split(line, comments=True))]
 
 
@@ -46,12 +76,12 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.parametrize(("command", "printed"), with_output("sh", "json"))
+@pytest.mark.parametrize(("command", "printed"), requests(), ids=lambda value: getattr(value, "place", ""))
 def test_each_request_gets_the_answer_that_is_printed_below_it(
-    client: httpx.Client, command: str, printed: str
+    client: httpx.Client, command: Block, printed: str
 ) -> None:
     """The figures agree to three decimals; `...` stands for what is left out."""
-    url, options = parse_curl(command)
+    url, options = parse_curl(command.code)
     answer = client.post(url, json=options) if options is not None else client.get(url)
     expected = shortened(printed)
     assert answer.status_code == expected.get("status", httpx.codes.OK)
@@ -61,9 +91,9 @@ def test_each_request_gets_the_answer_that_is_printed_below_it(
 def parse_curl(command: str) -> tuple[str, Any]:
     words = shlex.split(command.replace("\\\n", " "))
     assert words[0] == "curl"
-    (url,) = (word for word in words if word.startswith("localhost:8000/"))
+    (url,) = (word for word in words if word.startswith(f"{SERVICE}/"))
     body = json.loads(words[words.index("--json") + 1]) if "--json" in words else None
-    return url.removeprefix("localhost:8000"), body
+    return url.removeprefix(SERVICE), body
 
 
 def shortened(printed: str) -> Any:
@@ -86,16 +116,19 @@ def assert_agrees(printed: Any, found: Any, where: str) -> None:
         assert found == printed, where
 
 
-@pytest.mark.parametrize(("code", "printed"), with_output("python", "text"))
+@pytest.mark.parametrize("page", [page for page, blocks in BLOCKS.items() if outputs(blocks, "python", "text")])
 def test_each_python_block_prints_what_stands_below_it(
-    monkeypatch: pytest.MonkeyPatch, code: str, printed: str
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
-    """Blocks run in the project's folder, against the committed model."""
+    """Or nothing. A page's blocks run one after the other in the project's folder, with the service where they ask."""
     monkeypatch.chdir(ROOT)
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - running it is the point
-    assert output.getvalue() == printed
+    names: dict[str, Any] = {}
+    for block, printed in outputs(BLOCKS[page], "python", "text"):
+        code = block.code.replace(SERVICE, client.base_url.netloc.decode())
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(compile(code, block.place, "exec"), names)  # noqa: S102 - running it is the point
+        assert output.getvalue() == (printed or ""), block.place
 
 
 @pytest.mark.parametrize("command", commands("python -m training"), ids=" ".join)
@@ -116,9 +149,10 @@ def test_each_make_command_has_a_target(command: list[str]) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-def test_the_readme_shows_requests_python_and_commands() -> None:
+def test_there_are_requests_python_and_commands() -> None:
     """The tests above have something to test."""
-    assert with_output("sh", "json")
-    assert with_output("python", "text")
+    assert requests()
+    assert outputs(BLOCKS["README.md"], "python", "text")
+    assert outputs(BLOCKS["docs/client.md"], "python", "text")
     assert commands("python -m training")
     assert commands("make")
