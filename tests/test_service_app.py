@@ -280,7 +280,7 @@ def test_every_operation_has_a_stable_name_a_summary_and_a_tag() -> None:
 
 def test_every_operation_documents_its_problems_as_problem_documents() -> None:
     operations = _operations(create_app(Settings()))
-    documented = {"200", "400", "404", "413", "415", "422", "429", "500", "503", "504"}
+    documented = {"200", "400", "404", "408", "413", "415", "422", "429", "500", "503", "504"}
     for name in ("predict", "predict_batch", "gates_compare", "gates_occlusion"):
         assert set(operations[name]["responses"]) == documented
     assert set(operations["gates"]["responses"]) == documented | {"406"}

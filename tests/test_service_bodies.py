@@ -1,18 +1,18 @@
 """The short way of a route: what it takes and refuses is what FastAPI takes and refuses."""
 
+import asyncio
 import json
+from collections.abc import Iterator
 from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bodies import DirectRoute, json_only
 from service.schemas import BatchRequest, PredictRequest
-
-JSON = {"content-type": "application/json"}
+from tests.service_fixtures import Client
 
 
 async def _inference(request: Request) -> object:
@@ -39,12 +39,13 @@ def _router(route: type[DirectRoute] | None) -> APIRouter:
 
 
 @pytest.fixture(scope="module")
-def client() -> TestClient:
+def client() -> Iterator[Client]:
     app = FastAPI()
     app.state.inference = "the engine"
     app.include_router(_router(DirectRoute), prefix="/short")
     app.include_router(_router(None), prefix="/long")
-    return TestClient(app, raise_server_exceptions=False)
+    with asyncio.Runner() as runner:
+        yield Client(app, runner)
 
 
 def _documents() -> st.SearchStrategy[object]:
@@ -54,34 +55,32 @@ def _documents() -> st.SearchStrategy[object]:
 
 
 @given(document=_documents(), route=st.sampled_from(["/predict", "/predict/batch"]))
-def test_both_ways_answer_any_document_alike(client: TestClient, document: object, route: str) -> None:
+def test_both_ways_answer_any_document_alike(client: Client, document: object, route: str) -> None:
     body = json.dumps(document)
-    short, long = (client.post(way + route, content=body, headers=JSON) for way in ("/short", "/long"))
+    short, long = (client.request("POST", way + route, body.encode()) for way in ("/short", "/long"))
     assert (short.status_code, short.text) == (long.status_code, long.text)
 
 
 @given(
     body=st.binary(max_size=40) | st.sampled_from([b'{"text": NaN}', b'{"text": "a"} ', b'{"text": "a", "text": "b"}'])
 )
-def test_both_ways_answer_any_bytes_alike(client: TestClient, body: bytes) -> None:
-    short, long = (client.post(f"{way}/predict", content=body, headers=JSON) for way in ("/short", "/long"))
+def test_both_ways_answer_any_bytes_alike(client: Client, body: bytes) -> None:
+    short, long = (client.request("POST", f"{way}/predict", body) for way in ("/short", "/long"))
     assert (short.status_code, short.text) == (long.status_code, long.text)
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/x+json; charset=utf-8", "text/plain", ""])
-def test_both_ways_answer_any_media_type_alike(client: TestClient, media_type: str) -> None:
+def test_both_ways_answer_any_media_type_alike(client: Client, media_type: str) -> None:
     headers = {"content-type": media_type}
-    short, long = (
-        client.post(f"{way}/predict", content=b'{"text": "a"}', headers=headers) for way in ("/short", "/long")
-    )
+    short, long = (client.request("POST", f"{way}/predict", b'{"text": "a"}', headers) for way in ("/short", "/long"))
     assert short.status_code == long.status_code == (200 if "json" in media_type else 500)
 
 
-def test_a_valid_body_does_not_go_the_long_way(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_valid_body_does_not_go_the_long_way(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("the long way")
 
     monkeypatch.setattr("fastapi.routing.solve_dependencies", fail)
     asked = PredictRequest(text="a")
-    assert client.post("/short/predict", json={"text": "a"}).text == f"{asked!r} the engine"
-    assert client.post("/long/predict", json={"text": "a"}).status_code == 500
+    assert client.post("/short/predict", {"text": "a"}).text == f"{asked!r} the engine"
+    assert client.post("/long/predict", {"text": "a"}).status_code == 500

@@ -399,7 +399,7 @@ def test_a_disk_that_is_full_at_the_end_costs_no_training(
     data: LabelledTexts, fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("os.fsync", run_full)
+        patched.setattr("charlstm.artifacts._write_durably", run_full)
         with pytest.raises(OSError, match="No space left"):
             fit(data, tmp_path, SETTINGS, Listener())
     assert files(tmp_path) == UNFINISHED
@@ -415,7 +415,7 @@ def test_an_old_model_stands_until_the_new_one_is_whole(
     fit(data, tmp_path, changed(epochs=1), Listener())
     before = weights(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("os.fsync", run_full)
+        patched.setattr("charlstm.artifacts._write_durably", run_full)
         with pytest.raises(OSError, match="No space left"):
             fit(data, tmp_path, changed(epochs=2), Listener())
     assert_same(weights(tmp_path), before)
