@@ -17,6 +17,7 @@ from charlstm.errors import missing_package
 
 if TYPE_CHECKING:
     from charlstm.artifacts import Artifacts, load_artifacts, save_artifacts
+    from charlstm.bulk import BulkScorer, Scores
     from charlstm.errors import ArtifactError, CharLSTMError, DeviceError, TextError
     from charlstm.predictor import Predictor
     from charlstm.trace import SIGNALS, GateTrace, LayerTrace, Prediction
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "artifacts": ("Artifacts", "load_artifacts", "save_artifacts"),
+    "bulk": ("BulkScorer", "Scores"),
     "errors": ("ArtifactError", "CharLSTMError", "DeviceError", "TextError"),
     "predictor": ("Predictor",),
     "trace": ("SIGNALS", "GateTrace", "LayerTrace", "Prediction"),
@@ -35,12 +37,14 @@ __all__ = [
     "SIGNALS",
     "ArtifactError",
     "Artifacts",
+    "BulkScorer",
     "CharLSTMError",
     "DeviceError",
     "GateTrace",
     "LayerTrace",
     "Prediction",
     "Predictor",
+    "Scores",
     "TextError",
     "Vocabulary",
     "load_artifacts",

@@ -7,6 +7,7 @@ predictor.trace("Worst update ever").layers[0].forget_gate
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self, overload
 
@@ -23,6 +24,9 @@ from charlstm.readout import FloatArray
 from charlstm.trace import GateTrace, Prediction
 from charlstm.what_if import trace_clamped
 
+# A forked process has none of the threads that OpenMP would wait for in it. PyTorch's own data loaders do the same.
+os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
+
 # Texts of one batch are of similar length, so padding stays small; larger batches gain nothing on a CPU.
 _BATCH_SIZE = 64
 
@@ -30,8 +34,9 @@ _BATCH_SIZE = 64
 class Predictor:
     """A loaded model on a device.
 
-    Calls may come from several threads: nothing is changed after construction. Constructing one turns TensorFloat-32
-    off for LSTMs on the GPUs of this process.
+    Calls may come from several threads: nothing is changed after construction. They may also come from processes that
+    are forked after it, each of which computes with one thread; on a GPU they may not, because CUDA does not survive a
+    fork. Constructing one turns TensorFloat-32 off for LSTMs on the GPUs of this process.
 
     Args:
         artifacts: A verified model; its network is moved to the device.

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charlstm.attribution import WordShare, share_by_word
+from charlstm.config import Label
 from charlstm.glossary import GATES, GLOSSARY
 from charlstm.highlight import Piece, percent, pieces, sign_of, strongest
 from charlstm.trace import GateTrace, Prediction
@@ -67,19 +68,25 @@ def _headline(prediction: Prediction, model: str) -> Text:
         facts.append("the rest cut")
     if prediction.unknown_characters:
         facts.append(f"{prediction.unknown_characters} unknown")
-    facts.append(_visible(model))
-    label = Text(f"{prediction.label} {percent(prediction)}", style=Style(color=_LETTER[prediction.label], bold=True))
+    facts.append(visible(model))
+    label = Text(f"{prediction.label} {percent(prediction)}", style=label_style(prediction.label))
     return label.append("   " + ", ".join(facts), Style(color="default", bold=False, dim=True))
+
+
+def label_style(label: Label) -> Style:
+    """Return the style of what says a label in words."""
+    return Style(color=_LETTER[label], bold=True)
 
 
 def _coloured(text_pieces: Sequence[Piece], most: float) -> Text:
     text = Text()
     for piece in text_pieces:
-        text.append(_visible(piece.text), _style(piece.share, most))
+        text.append(visible(piece.text), _style(piece.share, most))
     return text
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """Return a text with signs in place of what would do something to a terminal; a line break stays one."""
     signs = (character if character == " " else sign_of(character) for character in text)
     return "".join(signs).replace(sign_of("\n"), sign_of("\n") + "\n")
 

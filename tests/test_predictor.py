@@ -1,6 +1,7 @@
 """The in-process way to a prediction and its trace."""
 
 import math
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from charlstm.artifacts import load_artifacts
 from charlstm.model import collate
 from charlstm.predictor import Predictor, find_device
 from charlstm.trace import SIGNALS, Prediction
+from tests.service_fixtures import PATIENCE
 from tests.tiny import HIDDEN_SIZE, TEXTS, texts, tiny_artifacts
 
 MANY = tuple(f"{text} {'again ' * (n % 7)}{n}" for n in range(40) for text in TEXTS)  # more than two batches
@@ -325,6 +327,26 @@ def test_several_threads_get_what_one_gets(predictors: dict[str, Predictor]) -> 
     finally:
         sys.setswitchinterval(interval)
     assert found == expected * 40
+
+
+def test_a_forked_process_goes_on_predicting(tiny_directory: Path) -> None:
+    """Its parent has computed with two threads, which the fork does not have and would wait for."""
+    code = (
+        "import os, signal, sys, torch\n"
+        "from charlstm.predictor import Predictor\n"
+        "torch.set_num_threads(2)\n"
+        "predictor = Predictor.load(sys.argv[1], device='cpu')\n"
+        "texts = ['so much fun with friends ' * 2] * 500\n"
+        "torch.ones(500, 500) @ torch.ones(500, 500)\n"  # this takes both, however small the model is
+        "expected = predictor.predict(texts)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    signal.alarm(60)\n"
+        "    torch.ones(500, 500) @ torch.ones(500, 500)\n"
+        "    os._exit(0 if predictor.predict(texts) == expected else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tiny_directory)], check=True, timeout=PATIENCE)
 
 
 def test_loading_in_several_threads_gives_the_same_model_everywhere(tiny_directory: Path) -> None:

@@ -142,6 +142,22 @@ def test_each_training_command_is_understood(tmp_path: Path, command: list[str])
     assert list(tmp_path.iterdir()) == []
 
 
+def service_commands() -> list[list[str]]:
+    """Collect the commands of `python -m service`, without what a shell does with their input and output."""
+    found = [
+        words[words.index("-m") - 1 :]
+        for program in ("python -m", ".venv/bin/python -m")
+        for words in commands(f"{program} service")
+    ]
+    return [list(itertools.takewhile(lambda word: word not in ("<", "|"), words)) for words in found]
+
+
+@pytest.mark.parametrize("command", service_commands(), ids=" ".join)
+def test_each_service_command_is_understood(tmp_path: Path, command: list[str]) -> None:
+    """Likewise."""
+    test_each_training_command_is_understood(tmp_path, command)
+
+
 @pytest.mark.parametrize("command", commands("make"), ids=" ".join)
 def test_each_make_command_has_a_target(command: list[str]) -> None:
     """`make --dry-run` knows the target and the variables' defaults."""
@@ -155,4 +171,5 @@ def test_there_are_requests_python_and_commands() -> None:
     assert outputs(BLOCKS["README.md"], "python", "text")
     assert outputs(BLOCKS["docs/client.md"], "python", "text")
     assert commands("python -m training")
+    assert service_commands()
     assert commands("make")

@@ -1,0 +1,12 @@
+"""The program `charlstm`, which an installation puts among the commands of its environment."""
+
+import sys
+
+
+def main() -> None:
+    """Run the commands of `python -m service`; the client alone is installed without what they need."""
+    try:
+        from service.cli import run_completing  # noqa: PLC0415  it may fail
+    except ModuleNotFoundError as error:
+        sys.exit(f"charlstm: this needs {error.name}, which is not installed: pip install 'charlstm[serve]'")
+    run_completing()
