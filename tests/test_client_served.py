@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from service.client.errors import (
 )
 from tests.client_fixtures import BOTH, Connect
 from tests.served import Served, eventually, served
+from tests.tiny import tiny_artifacts
 
 ROOT = Path(__file__).parent.parent
 KEY, ADMIN_KEY = "one", "boss"
@@ -208,3 +210,35 @@ def test_a_session_without_a_key_says_so_at_its_first_message(connect: Connect, 
         pytest.raises(SessionEndedError, match=r"4401 \(a key is needed\)"),
     ):
         session.type("Worst")
+
+
+def test_each_call_can_name_its_model(tmp_path: Path) -> None:
+    """In the body, in the query or in a message, as the route has it; a model that is not served is not found."""
+    default = tiny_artifacts(tmp_path / "artifacts", max_length=None)
+    other = Predictor.load(tiny_artifacts(default / "other", max_length=None, num_layers=2, seed=1), device="cpu")
+    expected = other.predict("Worst").probability_negative
+    with served(tmp_path, default) as server, ExitStack() as clients:
+        eventually(server.is_ready)
+        for client in [clients.enter_context(connect(server.url)) for connect in BOTH]:
+            with client.live(model="other") as session:
+                answers = [
+                    client.predict("Worst", model="other"),
+                    *client.predict_batch(["Worst", "Worst"], model="other"),
+                    client.gates("Worst", model="other").prediction,
+                    client.compare("Worst", "best", model="other").first,
+                    client.occlusion("Worst", model="other"),
+                    session.type("Wor"),
+                    session.type("st"),
+                ]
+            assert {answer.model.name for answer in answers} == {"other"}
+            del answers[-2]  # of half the text
+            judged = [answer.probabilities.negative for answer in answers]
+            assert judged == pytest.approx([expected] * len(answers), abs=1e-5)
+            assert len(client.trace("Worst", model="other").layers) == 2
+            assert client.info(model="other").model.version == other.artifacts.version
+            assert client.predict("Worst").model.version != other.artifacts.version
+            for ask in (client.units, client.info):
+                with pytest.raises(NotFoundError, match="model"):
+                    ask(model="third")
+            with pytest.raises(NotFoundError, match="model"):
+                client.predict("Worst", model="third")
