@@ -1,4 +1,4 @@
-# The service in one image: `docker build -t charlstm .`, or `docker compose up`. `deploy/README.md` says more.
+# The service in one image: `docker build -t charlstm .`, or `docker compose up`; deploy/README.md says more.
 # Two images come out of it: `serve` (the last stage, so the default) and, by `--target train`, the training commands.
 
 FROM python:3.11-slim AS base
@@ -7,39 +7,39 @@ ENV PYTHONUNBUFFERED=1 PATH=/opt/charlstm/bin:$PATH
 
 FROM base AS packages
 # Which build of PyTorch: the address of one of PyTorch's own package indexes (its installation page names one for the
-# CPU and one for each version of CUDA). Without it pip takes what it finds by default: on Linux, a CUDA build.
+# CPU and one for each version of CUDA). Without it pip takes what it finds by default: on x86 Linux, a CUDA build.
 ARG TORCH_INDEX=""
 WORKDIR /build
 RUN python -m venv /opt/charlstm
 COPY constraints.txt ./
+# PyTorch alone from there; what it needs comes with the other packages, in the versions of constraints.txt.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
-# The packages before the source: they change less often.
+    pip install --constraint constraints.txt --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
+# The packages before the source, which changes more often: three empty rooms stand in for it.
 COPY pyproject.toml README.md LICENSE ./
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-extras = project['optional-dependencies']; names = project['dependencies'] + extras['local'] + extras['serve']; \
-print(*(name for name in names if not name.startswith('charlstm[')), sep='\n')" > serve.txt \
-    && pip install --constraint constraints.txt --requirement serve.txt
+RUN mkdir charlstm service training && touch charlstm/__init__.py service/__init__.py training/__init__.py
+RUN --mount=type=cache,target=/root/.cache/pip pip install --constraint constraints.txt '.[serve]'
 
 
 FROM packages AS install-serve
 COPY charlstm ./charlstm
 COPY service ./service
 COPY training ./training
-RUN pip install --no-cache-dir --no-deps .
+RUN pip install --no-cache-dir --no-deps --force-reinstall .
 # Out goes what only building, testing and installing need. Byte code stays: without it, starting takes twice as long.
 WORKDIR /opt/charlstm/lib/python3.11/site-packages
 RUN find torch/bin -type f ! -name torch_shm_manager -delete \
     && rm -rf torch/test torch/include training \
+    && find . -type d -name tests -prune -exec rm -rf {} + \
     && pip uninstall --yes setuptools pip
 
 
 FROM packages AS install-train
+RUN --mount=type=cache,target=/root/.cache/pip pip install --constraint constraints.txt '.[teacher]'
 COPY charlstm ./charlstm
 COPY service ./service
 COPY training ./training
-RUN --mount=type=cache,target=/root/.cache/pip pip install --constraint constraints.txt '.[teacher]'
+RUN pip install --no-cache-dir --no-deps --force-reinstall . && pip uninstall --yes setuptools pip
 
 
 # Nothing in an image that runs is there to install things with, and nobody in it is root.
@@ -52,6 +52,9 @@ WORKDIR /app
 
 
 FROM runtime AS train
+LABEL org.opencontainers.image.title="charlstm-train" \
+      org.opencontainers.image.description="Trains the model that charlstm serves, from a CSV" \
+      org.opencontainers.image.licenses="MIT"
 COPY --from=install-train /opt/charlstm /opt/charlstm
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "training"]
