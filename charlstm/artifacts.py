@@ -102,6 +102,11 @@ def save_artifacts(
     _replace_all(directory, content | dict(extras))
 
 
+def holds_model(directory: Path) -> bool:
+    """Tell whether a folder holds a model, sound or not; one that is being moved to its place counts."""
+    return _path(directory, CONFIG).is_file()
+
+
 def load_artifacts(directory: Path) -> Artifacts:
     """Read a model and verify all of it before returning any of it, also while another process saves a new one there.
 

@@ -3,11 +3,12 @@
 import re
 from pathlib import PurePath
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from service.errors import ReloadRefusedError
 from service.routes import Model, problem_answers
 from service.schemas import ReloadResponse
+from service.settings import Settings
 
 router = APIRouter(prefix="/admin", tags=["admin"], responses=problem_answers(500))
 
@@ -20,18 +21,22 @@ _FOLDERS = re.compile(r"(?<![^\s'\"(])/(?:[^\s'\"/]+/)*")  # of absolute paths
     summary="Serve what is in the artifacts folder now",
     responses=problem_answers(401, 409, 503),
 )
-async def reload(model: Model) -> ReloadResponse:
+async def reload(model: Model, request: Request) -> ReloadResponse:
     """Load and verify the artifacts beside the model that serves, and switch to them at once if they are sound."""
     before = [served.version for served in model.models]
     done = await model.reload()
     if done.error is not None:
-        raise refusal(done.error)
+        settings: Settings = request.app.state.settings
+        raise refusal(done.error, settings.artifacts)
     return ReloadResponse(version=done.versions[0], changed=done.versions != before)
 
 
-def refusal(reason: str) -> ReloadRefusedError:
-    """Turn the engine's reason, `<file>: <what>`, into an error that names the file but not where it is."""
+def refusal(reason: str, artifacts: PurePath) -> ReloadRefusedError:
+    """Turn the engine's reason, `<file>: <what>`, into an error that names the file but not where all of them are."""
     file, colon, what = reason.partition(": ")
+    path = PurePath(file)
     if not colon or "/" not in file:
-        file, what = "artifacts", reason
-    return ReloadRefusedError(PurePath(file).name, _FOLDERS.sub("", what))
+        name, what = "artifacts", reason
+    else:
+        name = str(path.relative_to(artifacts)) if path.is_relative_to(artifacts) else path.name
+    return ReloadRefusedError(name, _FOLDERS.sub("", what))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from charlstm.artifacts import CONFIG, load_artifacts
+from charlstm.artifacts import holds_model, load_artifacts
 from charlstm.config import Precision
 from charlstm.errors import ArtifactError, CharLSTMError, DeviceError
 from charlstm.predictor import find_device
@@ -66,11 +66,8 @@ def further_folders(artifacts: Path) -> list[str]:
     Raises:
         ArtifactError: One has a name that would have to be escaped in an address.
     """
-    try:
-        folders = sorted(path.parent.name for path in artifacts.glob(f"*/{CONFIG}"))
-    except OSError:  # loading the default model says what is wrong with the folder
-        return []
-    folders = [folder for folder in folders if not folder.startswith(".")]
+    inside = sorted(path for path in artifacts.iterdir() if not path.name.startswith("."))
+    folders = [path.name for path in inside if path.is_dir() and holds_model(path)]
     for folder in folders:
         if not _NAME.fullmatch(folder):
             raise ArtifactError(

@@ -1,5 +1,6 @@
 """`POST /admin/reload`: there with a key alone, and honest about what came of it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,9 +44,10 @@ def test_a_set_that_is_not_sound_is_a_problem_that_names_the_file_but_no_folder(
         ("another reload is under way", ("artifacts", "another reload is under way")),
         ("artifacts/a.json: expected b, found c (1/2)", ("a.json", "expected b, found c (1/2)")),
         ("/a/b.json: expected c, found no '/a/b.json'", ("b.json", "expected c, found no 'b.json'")),
+        ("artifacts/article/a.json: expected b, found c", ("article/a.json", "expected b, found c")),
         ("cannot open /a/b/c", ("artifacts", "cannot open c")),
     ],
 )
 def test_no_reason_shows_a_path(reason: str, expected: tuple[str, str]) -> None:
-    error = refusal(reason)
+    error = refusal(reason, Path("artifacts"))
     assert (error.field, str(error)) == expected

@@ -202,6 +202,17 @@ def test_a_folder_whose_name_cannot_be_a_models_is_refused(tmp_path: Path, name:
         Loader(engine_settings(tmp_path)).load()
 
 
+def test_a_model_that_was_being_saved_when_the_machine_stopped_is_one(tmp_path: Path) -> None:
+    """Its files may all be in `.incoming` still."""
+    tiny_artifacts(tmp_path)
+    tiny_artifacts(tmp_path / "other")
+    files = list((tmp_path / "other").iterdir())
+    (tmp_path / "other" / ".incoming").mkdir()
+    for file in files:
+        file.rename(tmp_path / "other" / ".incoming" / file.name)
+    assert [model.folder for model in Loader(engine_settings(tmp_path)).load()] == ["", "other"]
+
+
 def test_folders_that_hold_no_model_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
     tiny_artifacts(tmp_path)
     (tmp_path / "notes").mkdir()
