@@ -55,18 +55,19 @@ async def measure_service(url: str, arrivals: Sequence[float], texts: Sequence[s
     """Send each text to the real service at its time, whether or not those before are answered."""
     statuses: Counter[int] = Counter()
     latencies: list[float] = []
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        started = time.perf_counter()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session, asyncio.TaskGroup() as group:
 
-        async def ask(at: float, text: str) -> None:
-            await asyncio.sleep(at - (time.perf_counter() - started))
+        async def ask(due: float, text: str) -> None:
             async with session.post(f"{url}/predict", json={"text": text, "truncate": True}) as answer:
                 await answer.read()
             statuses[answer.status] += 1
             if answer.status == 200:
-                latencies.append(time.perf_counter() - started - at)
+                latencies.append(time.perf_counter() - due)
 
-        await asyncio.gather(*itertools.starmap(ask, zip(arrivals, texts, strict=True)))
+        started = time.perf_counter()
+        for at, text in zip(arrivals, texts, strict=True):
+            await asyncio.sleep(started + at - time.perf_counter())
+            group.create_task(ask(started + at, text))
     return Outcome(latencies, late=statuses[504], refused=statuses[429])
 
 
