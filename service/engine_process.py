@@ -8,6 +8,7 @@ It ends when the lifeline does, a pipe whose other end only the supervisor holds
 engine behind.
 """
 
+import contextlib
 import logging
 import os
 import selectors
@@ -16,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import torch
@@ -142,6 +144,7 @@ class EngineServer:
         try:
             while self._turn():
                 pass
+            _remove(self._listener.getsockname())
         finally:
             self._close()
 
@@ -279,6 +282,13 @@ class EngineServer:
         if self._loading is None:  # or else it will write to this pipe
             os.close(self._wake_reader)
             os.close(self._wake_writer)
+
+
+def _remove(path: str) -> None:
+    """Remove the socket and the folder that was made for it: the supervisor may have been killed before it could."""
+    with contextlib.suppress(OSError):  # it could, or there is something else in the folder
+        Path(path).unlink(missing_ok=True)
+        Path(path).parent.rmdir()
 
 
 if __name__ == "__main__":

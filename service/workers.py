@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 import time
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -27,7 +27,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds before a dead worker is star
 _STABLE_AFTER = 60.0  # seconds after which a worker counts as sound and the pauses begin anew
 _PATIENCE = 5.0  # seconds a worker gets beyond those that its settings give it
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a folder of its own is made there, for nobody else to read
-_FIGURES_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client keeps what the workers count together
+FIGURES_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Where a worker finds the folder that prometheus_client keeps what the workers count together in."""
 
 
 def run_workers(settings: Settings, listener: socket.socket) -> None:
@@ -117,7 +118,7 @@ class _Worker:
         self._settings = settings
         self._listener = listener
         self._figures = figures
-        self._environment = os.environ | {_FIGURES_VARIABLE: figures}
+        self._environment = os.environ | {FIGURES_VARIABLE: figures}
         self._stopped = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
 

@@ -20,6 +20,8 @@ from tests.tiny import TEXTS
 
 RETRYABLE = {429: {"overloaded"}, 503: {"not-ready", "engine-lost"}}
 """Which answers beside the right one a request may get, and what kinds of problems they are."""
+LONG = 4 * PATIENCE
+"""Seconds for processes to start in while the machine has much else to do."""
 _CLIENTS = 4
 _PAUSE = 0.02  # seconds; there are to be requests under way at any time, and time left for what they disturb
 _RETRY_SECONDS = 0.3  # sooner than the service asks for, so that the tests are done sooner

@@ -112,7 +112,7 @@ def engine_thread(artifacts: Path, path: Path, limits: Limits = LIMITS) -> Itera
     finally:
         os.close(supervisor)
         thread.join(PATIENCE)
-        path.unlink()
+        path.unlink(missing_ok=True)
         assert not thread.is_alive()
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from charlstm.artifacts import load_artifacts
-from tests.chaos_fixtures import assert_answers, load, right_answers
+from tests.chaos_fixtures import LONG, assert_answers, load, right_answers
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE, assert_problem
 from tests.tiny import tiny_artifacts
@@ -49,7 +49,7 @@ def expected(artifacts: Path) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("server"), artifacts, threads=1, admin_keys=KEY) as server:
-        eventually(server.is_ready)
+        eventually(server.is_ready, LONG)
         yield server
 
 

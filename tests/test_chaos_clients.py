@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.chaos_fixtures import (
+    LONG,
     assert_answers,
     connected,
     is_clean_refusal,
@@ -32,7 +33,7 @@ CHARACTERS = 8000  # whose trace, some four megabytes, is more than the buffers 
 MOST_UNREAD = 16 << 20
 CAPACITY = 64  # texts
 IDLE = 2000
-MOST_GROWTH = 250  # megabytes; what a trace takes while it is written down, several times over
+MOST_GROWTH = 200  # megabytes; without a limit on what is not taken, it would be 300
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "deadline_seconds": PATIENCE,
     }
     with served(tmp_path_factory.mktemp("server"), artifacts, **settings) as server:
-        eventually(server.is_ready)
+        eventually(server.is_ready, LONG)
         yield server
         assert "Traceback" not in server.log.read_text()
 
@@ -114,7 +115,7 @@ def test_who_takes_no_answer_fills_no_memory_and_is_cut(server: Served, expected
     before, cut = resident_megabytes(server), _cut(server, "answer")
     asked = {"text": "x" * CHARACTERS}
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(contextlib.closing(connected(server))) for _ in range(24)]
+        clients = [stack.enter_context(contextlib.closing(connected(server))) for _ in range(60)]
         for client in clients:
             client.sendall(request("/gates", asked))
         starts = [client.recv(12) for client in clients]

@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.chaos_fixtures import assert_answers, connected, is_cut, right_answers
+from tests.chaos_fixtures import LONG, assert_answers, connected, is_cut, right_answers
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE, assert_problem, stopped
 from tests.tiny import tiny_artifacts
@@ -57,7 +57,7 @@ def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         environment.setenv("PYTHONPATH", os.pathsep.join([str(clock), str(ROOT)]))
         folder = tmp_path_factory.mktemp("server")
         with served(folder, artifacts, threads=1, log_format="json", request_seconds=2 * SECONDS, **limits) as server:
-            eventually(server.is_ready)
+            eventually(server.is_ready, LONG)
             yield server
 
 

@@ -1,5 +1,6 @@
 """Processes of the service are killed while clients ask on: no answer is wrong, and nothing is left behind."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -8,16 +9,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.chaos_fixtures import Outcomes, assert_answers, is_running, load, processes, right_answers
+from service.workers import FIGURES_VARIABLE
+from tests.chaos_fixtures import LONG, Outcomes, assert_answers, is_running, load, processes, right_answers
 from tests.served import Served, eventually, served
-from tests.service_fixtures import PATIENCE
 from tests.tiny import tiny_artifacts
 
 pytestmark = pytest.mark.chaos
 
 WORKERS = 2
 KILLS = 2
-LONG = 4 * PATIENCE  # for processes that start while the machine has much else to do
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,17 @@ def expected(artifacts: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("server"), artifacts, threads=1, workers=WORKERS) as server:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the service has its temporary files."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def server(artifacts: Path, folder: Path) -> Iterator[Served]:
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("TMPDIR", str(folder))
+            server = stack.enter_context(served(folder, artifacts, threads=1, workers=WORKERS))
         eventually(lambda: server.log.read_text().count("ready: model") == WORKERS, LONG)
         yield server
 
@@ -84,15 +93,28 @@ def test_a_worker_that_is_killed_costs_its_connections_and_is_replaced(
     assert_answers(server, expected)
 
 
-def test_nothing_is_left_of_a_service_whose_main_process_is_killed(server: Served, expected: dict[str, float]) -> None:
-    """Stands last: it ends the server of this module. Also in the middle of work, no process survives."""
+def _figures(server: Served) -> Path:
+    """Return the folder that workers count in."""
+    environment = Path(f"/proc/{min(server.pids('worker'))}/environ").read_text().split("\0")
+    return Path(dict(entry.partition("=")[::2] for entry in environment)[FIGURES_VARIABLE])
+
+
+def test_nothing_is_left_of_a_service_whose_main_process_is_killed(
+    server: Served, folder: Path, expected: dict[str, float]
+) -> None:
+    """Stands last: it ends the server of this module. Also in the middle of work, no process and no folder stays."""
     everybody = processes(server)
     assert len(everybody) == 2 + WORKERS
+    shared = _figures(server)
+    assert list(shared.iterdir())
+    assert list(folder.glob("charlstm-*"))
     with load(server, expected) as outcomes:
         _await_more(outcomes)
         server.process.kill()
         eventually(lambda: not [pid for pid in everybody if is_running(pid)])
         with pytest.raises(httpx.ConnectError):
             server.predict()
+        assert not shared.exists()
+        assert not list(folder.glob("charlstm-*"))
     assert outcomes.wrong == []
     assert outcomes.lost

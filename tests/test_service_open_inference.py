@@ -298,7 +298,7 @@ def test_the_document_describes_every_route_and_its_errors(http: httpx.Client) -
                 schema = response["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/InferenceError"}
     infer = described["/v2/models/{name}/infer"]["post"]
-    assert set(infer["responses"]) >= {"200", "400", "404", "413", "415", "429", "500", "503", "504"}
+    assert set(infer["responses"]) >= {"200", "400", "404", "408", "413", "415", "429", "500", "503", "504"}
     assert infer["requestBody"]["content"]["application/json"]["schema"]["required"] == ["inputs"]
 
 
