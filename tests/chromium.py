@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.optional import unavailable
 from tests.service_fixtures import PATIENCE
 
 
@@ -16,10 +16,7 @@ def chromium() -> Iterator[Browser]:
     """Start it; where none is installed, skip the test, or fail it if CHARLSTM_BROWSER_TESTS is `required`."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
-        missing = "no Chromium is installed: `apt-get install chromium` brings one"
-        if os.environ.get("CHARLSTM_BROWSER_TESTS") == "required":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        unavailable("no Chromium is installed: `apt-get install chromium` brings one")
     sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium has none for root
     expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:

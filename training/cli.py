@@ -31,6 +31,7 @@ from training.data import DataFormat, LabelledTexts, read_data
 from training.describe import describe as describe_data
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_model
+from training.export_command import export
 from training.fit import LEARNING_CURVE, METRICS, FitSettings
 from training.fit import fit as fit_model
 from training.flags import flags_from
@@ -189,6 +190,7 @@ def atlas(
 
 app.command()(compare)
 app.command()(card)
+app.command()(export)
 
 
 @app.command()
