@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -35,8 +35,6 @@ class Metrics:
     """Counts exchanges and sessions, and writes everything down when it is asked to."""
 
     def __init__(self) -> None:
-        # They would be a series more for each, and of no use to anybody here.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "charlstm_http_requests",
@@ -154,15 +152,24 @@ class _Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         several = bool(os.environ.get(_FOLDER_VARIABLE))
-        yield from _of_all_workers() if several else self._counted.collect()
+        yield from _without_birthdays(_of_all_workers() if several else self._counted.collect())
         yield from _of_model(self._inference)
         yield from _of_engine(self._inference)
         yield from _of_processes(os.getppid() if several else os.getpid())
 
 
-def _of_all_workers() -> Iterable[Metric]:
-    metrics: Iterable[Metric] = MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call]  # it has no types
-    return metrics
+def _of_all_workers() -> Iterator[Metric]:
+    """Add up what the files say; an application that the service is a part of may keep figures of its own in there."""
+    collector = MultiProcessCollector(None)  # type: ignore[no-untyped-call]  # it has no types
+    found: Iterable[Metric] = collector.collect()  # type: ignore[no-untyped-call]  # likewise
+    yield from (metric for metric in found if metric.name.startswith("charlstm_"))
+
+
+def _without_birthdays(metrics: Iterable[Metric]) -> Iterator[Metric]:
+    """Leave out when each series began; prometheus_client's own switch would do so for the whole program."""
+    for metric in metrics:
+        metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+        yield metric
 
 
 def _of_model(inference: Inference) -> Iterator[Metric]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from types import TracebackType
@@ -59,6 +59,23 @@ class AsyncSentimentClient:
         self._tls = tls
         self._http = httpx.AsyncClient(verify=True if tls is None else tls)
         self._sizes: Sizes | None = None
+
+    @classmethod
+    def inside(
+        cls, app: Callable[..., Awaitable[None]], api_key: str | None = None, *, policy: Policy = _USUAL
+    ) -> Self:
+        """Ask an application of this process, such as a service mounted in another one, with no network in between.
+
+        It has to run: its lifespan has to be entered. Live sessions need a port, and are not to be had.
+
+        Args:
+            app: The ASGI application.
+            api_key: As for a client over the network.
+            policy: Likewise.
+        """
+        client = cls("http://inside", api_key, policy=policy)
+        client._http = httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False))
+        return client
 
     async def __aenter__(self) -> Self:
         """Keep its connections until the block ends."""
