@@ -15,14 +15,16 @@ import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from charlstm.config import FORMAT_VERSION, ArtifactConfig
 from charlstm.documents import check_layout, parse_object, validated
@@ -156,8 +158,20 @@ def _load_model(directory: Path, config: ArtifactConfig) -> SentimentLSTM:
 
 
 def _without_weights(config: ArtifactConfig) -> SentimentLSTM:
-    with torch.device("meta"):  # builds the shapes alone, and leaves the caller's random numbers as they were
+    """Build the shapes alone, whatever size a damaged file wants; the caller's random numbers stay as they were."""
+    with torch.device("meta"), _Uninitialized():
         return SentimentLSTM(config.model)
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Draw no first weights: to pretend to draw them without memory, torch would import its compiler, for seconds."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call torch, but for what fills tensors in place."""
+        fills = getattr(func, "__module__", None) == nn.init.__name__
+        return None if fills else func(*args, **(kwargs or {}))
 
 
 def _parse_state_dict(path: Path, data: bytes) -> dict[str, Tensor]:

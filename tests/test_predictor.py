@@ -377,3 +377,15 @@ def test_a_predictor_computes_in_whole_float32(tiny_directory: Path, monkeypatch
     monkeypatch.setattr(torch.backends.cudnn.rnn, "fp32_precision", "tf32")
     Predictor.load(tiny_directory, device="cpu")
     assert torch.backends.cudnn.rnn.fp32_precision == "ieee"  # type: ignore[attr-defined]  # torch does not declare it
+
+
+def test_neither_loading_nor_reading_wakes_the_compiler(tiny_directory: Path) -> None:
+    """PyTorch's compiler, which some innocent calls import, would take seconds and 75 MB."""
+    code = (
+        "import sys; from charlstm import Predictor; predictor = Predictor.load(sys.argv[1], device='cpu'); "
+        "predictor.predict(['Worst', 'best']); predictor.trace('Worst'); "
+        "print(sorted({'sympy', 'torch._dynamo', 'torch._inductor'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(tiny_directory)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert finished.stdout == "[]\n"
