@@ -4,7 +4,7 @@
 import { Problem, askJson, keepKey } from "./api.js";
 import { Chart, Pointer, loadPlotly } from "./charts.js";
 import { compare, comparisonFigure, showComparison } from "./compare.js";
-import { linkTo, readLink, savePicture, saveRecording, saveTrace } from "./download.js";
+import { linkTo, readLink } from "./download.js";
 import { EXAMPLES } from "./examples.js";
 import { byId, counted, element } from "./format.js";
 import { gatesFigure, lastingOf } from "./gates.js";
@@ -13,11 +13,13 @@ import { memoryFigure, orderedUnits, scaleOf } from "./memory.js";
 import { ModelChoice } from "./models.js";
 import { acceptKey, attempt, complain, faultIn, showState, wordsOf } from "./notices.js";
 import { Occlusion } from "./occlusion.js";
-import { SIGNALS, signalOf, whyNotHeldAt } from "./signals.js";
+import { SIGNALS, signalOf } from "./signals.js";
 import { numbersTable, storyFigure, storySummary } from "./story.js";
+import { Taking, answered } from "./take.js";
 import { ColouredText } from "./text.js";
 import { Trace } from "./trace.js";
-import { UnitAtlas, atlasView, unitFacts, unitFigure } from "./units.js";
+import { UnitView } from "./unit-view.js";
+import { unitFigure } from "./units.js";
 import { showStale, showVerdict } from "./verdict.js";
 import { WhatIf } from "./what-if.js";
 
@@ -35,8 +37,6 @@ let recording = null;
 let comparison = null;
 /** @type {number[]} the heat map's rows */
 let units = [];
-/** @type {number | null} */
-let chosen = null;
 let orderedAs = "";
 /** @type {number | undefined} */
 let settling;
@@ -46,14 +46,13 @@ let linking;
 let mostCharacters = null;
 
 const pointer = new Pointer();
-const atlas = new UnitAtlas();
 
 // What there is to see
 
 const whatIf = new WhatIf({
   onChange: () => {
     if (trace) coloured.show(trace, whatIf.cuts, Boolean(recording));
-    showTaken();
+    taking.showNote();
     keepLink();
   },
   onAnswer: () => storyChart.update(),
@@ -66,16 +65,28 @@ const coloured = new ColouredText({
   onWord: (word) => whatIf.toggle(word),
 });
 const occlusion = new Occlusion(byId("occlusion"));
+const unitView = new UnitView({
+  shown: () => ({ trace, layer: layer(), recorded: recording !== null }),
+  onOpen: () => {
+    memoryChart.update();
+    unitChart.update();
+  },
+  onHold: (hold) => whatIf.hold(hold),
+});
+const taking = new Taking(
+  () => ({ trace, recording, text: textBox.value, layer: layer(), signal: field("signal").value, units, chosen: unitView.chosen }),
+  whatIf,
+);
 const layer = () => Math.min(Number(field("layer").value) || 0, (trace?.layers.length ?? 1) - 1);
 
 const storyChart = new Chart(byId("story-chart"), (width) => trace && storyFigure(trace, whatIf.otherwise, width), { pointer });
 const memoryChart = new Chart(
   byId("memory-chart"),
-  (width) => trace && memoryFigure(trace, { layer: layer(), signal: field("signal").value, units, chosen }, width),
-  { pointer, onClick: (point) => chooseUnit(units[Math.round(point.y)], true) },
+  (width) => trace && memoryFigure(trace, { layer: layer(), signal: field("signal").value, units, chosen: unitView.chosen }, width),
+  { pointer, onClick: (point) => unitView.choose(units[Math.round(point.y)], true) },
 );
 const gatesChart = new Chart(byId("gates-chart"), (width) => trace && gatesFigure(trace, layer(), width), { pointer });
-const unitChart = new Chart(byId("unit-chart"), (width) => (trace && chosen !== null ? unitFigure(trace, layer(), chosen, width) : null), { pointer });
+const unitChart = new Chart(byId("unit-chart"), (width) => (trace && unitView.chosen !== null ? unitFigure(trace, layer(), unitView.chosen, width) : null), { pointer });
 const compareChart = new Chart(byId("compare-chart"), (width) => comparison && comparisonFigure(comparison, field("signal").value, width), { pointer: new Pointer() });
 
 /** Show the trace of the moment everywhere. */
@@ -87,9 +98,9 @@ function show() {
   occlusion.follow(recording ? null : trace);
   if (!trace) return;
   coloured.show(trace, whatIf.cuts, Boolean(recording));
-  showTaken();
+  taking.showNote();
   showLayers(trace);
-  if (chosen !== null && chosen >= unitsThere()) chooseUnit(null);
+  unitView.keepToThoseThere();
   orderUnits(false);
   clearTimeout(settling);
   settling = setTimeout(settle, SETTLED);
@@ -107,8 +118,8 @@ function settle() {
   memoryChart.update();
   byId("gates-meaning").textContent = lastingOf(trace, layer());
   byId("story-chart").setAttribute("aria-label", `${storySummary(trace)} The numbers are in the table below.`);
-  if (comparison && comparison.texts[0] !== trace.text) attempt(() => compareWith(shownTrace().text), byId("compare-fault"));
-  showUnitFacts();
+  if (comparison && comparison.texts[0] !== trace.text) attempt(() => compareWith(answered(trace).text), byId("compare-fault"));
+  unitView.showFacts();
   if (/** @type {HTMLDetailsElement} */ (byId("numbers")).open) showNumbers();
 }
 
@@ -150,68 +161,6 @@ function orderUnits(anew) {
   );
 }
 
-// One unit
-
-function unitsThere() {
-  return trace?.layers[layer()]?.cell_state[0].length ?? 0;
-}
-
-/**
- * @param {number | null} unit one that there is
- * @param {boolean} [reveal]
- */
-function chooseUnit(unit, reveal = false) {
-  field("unit").value = unit === null ? "" : String(unit);
-  faultIn(field("unit"), byId("unit-fault"), "");
-  openUnit(unit);
-  if (chosen !== null && reveal) byId("unit-view").scrollIntoView({ block: "nearest" });
-}
-
-/** Open the unit whose number was typed, or say which there are. */
-function lookAtUnit() {
-  const input = /** @type {HTMLInputElement} */ (field("unit"));
-  const last = unitsThere() - 1;
-  const isOne = /^\d+$/.test(input.value) && Number(input.value) <= last;
-  const isNone = input.value === "" && !input.validity.badInput; // a number field tells no letters, only that they are bad
-  const words = last ? `No such unit: there are 0 to ${last}.` : "No such unit: there is only 0.";
-  faultIn(input, byId("unit-fault"), isOne || isNone ? "" : words);
-  openUnit(isOne ? Number(input.value) : null);
-}
-
-/** @param {number | null} unit */
-function openUnit(unit) {
-  if (unit !== chosen) faultIn(field("clamp-value"), byId("clamp-fault"), "");
-  chosen = unit;
-  byId("unit-view").hidden = chosen === null;
-  showUnitFacts();
-  memoryChart.update();
-  unitChart.update();
-}
-
-/** Hold the chosen unit at the value that was typed, or say why it cannot be. */
-function holdUnit() {
-  if (chosen === null) return;
-  const input = /** @type {HTMLInputElement} */ (field("clamp-value"));
-  const signal = field("clamp-signal").value;
-  const value = input.value === "" ? NaN : Number(input.value);
-  const words = whyNotHeldAt(signal, value);
-  faultIn(input, byId("clamp-fault"), words);
-  if (words) input.focus();
-  else whatIf.hold({ layer: layer(), unit: chosen, signal, value });
-}
-
-async function showUnitFacts() {
-  if (!trace || chosen === null) return;
-  const unit = chosen;
-  byId("unit-title").textContent = `Unit ${unit}`;
-  byId("unit-facts").textContent = unitFacts(trace, layer(), unit);
-  byId("clamp-form").hidden = Boolean(recording);
-  const record = recording ? null : await atlas.of(trace.model.version, layer(), unit);
-  if (unit !== chosen) return;
-  byId("unit-atlas").hidden = !record;
-  if (record) byId("unit-atlas").replaceChildren(...atlasView(record));
-}
-
 // The session
 const session = new LiveSession({
   onTrace: (found, text) => {
@@ -237,7 +186,7 @@ const session = new LiveSession({
 });
 
 const models = new ModelChoice(() => {
-  chooseUnit(null);
+  unitView.choose(null);
   forgetComparison();
   keepLink();
   if (!recording) session.readAnew();
@@ -315,7 +264,7 @@ async function teach(index) {
   byId("lesson").hidden = !example;
   if (!example) return;
   byId("lesson").textContent = example.lesson;
-  chooseUnit(null);
+  unitView.choose(null);
   if (example.recording) await playRecording(example.recording);
   else {
     read(example.text);
@@ -364,7 +313,7 @@ async function compareTexts() {
   const isMissing = !field("second").value.trim();
   faultIn(field("second"), byId("compare-fault"), isMissing ? "Write another text here first." : "");
   if (isMissing) field("second").focus();
-  else await attempt(() => compareWith(shownTrace().text), byId("compare-fault"));
+  else await attempt(() => compareWith(answered(trace).text), byId("compare-fault"));
 }
 
 /** @param {string} text */
@@ -383,81 +332,6 @@ async function compareWith(text) {
 function forgetComparison() {
   comparison = null;
   byId("comparison").hidden = true;
-}
-
-/** @type {Record<string, () => Promise<string>>} */
-const TAKE = {
-  link: async () => {
-    const link = linkTo(recording ? "" : textBox.value, changed() ? whatIf : { holds: [], cuts: [] });
-    if (!navigator.clipboard) return link; // a page without https may not
-    await navigator.clipboard.writeText(link);
-    return `The link is copied; it carries the text${changed() ? " and what is changed" : ""} behind the #, which no server sees.`;
-  },
-  png: async () => saved(await takePicture()),
-  json: async () => saved(recording ? saveRecording(recording) : await takeTrace("json")),
-  npz: async () => saved(await takeTrace("npz")),
-  html: async () => saved(await takeTrace("html")),
-};
-
-/** What is changed, as a request says it; null if nothing is. */
-function changed() {
-  return recording || whatIf.isEmpty ? null : whatIf.request;
-}
-
-function shownTrace() {
-  if (!trace) throw new Problem({ title: "Nothing to take yet", detail: "There is no answer yet." });
-  return trace;
-}
-
-/** The text whose answer can be taken along, with what is changed. */
-function takenText() {
-  if (changed() && whatIf.leavesNothing) throw new Problem({ title: "Nothing left", detail: "Nothing is left to read, so there is nothing to take along. Put a word back first." });
-  return shownTrace().text;
-}
-
-/** @param {string} form */
-function takeTrace(form) {
-  return saveTrace(form, takenText(), changed());
-}
-
-/** Take a picture of the answer: of the changed one, if something is changed. */
-async function takePicture() {
-  const [text, change, before] = [takenText(), changed(), shownTrace()];
-  if (!change) return savePicture(before, picturedCharts(before, null), null);
-  const words = whatIf.words;
-  const after = new Trace(text, await askJson("gates", { text, ...change }));
-  const otherwise = change.cut.length ? null : before.probabilities;
-  return savePicture(after, picturedCharts(after, otherwise), { negative: before.negative, words });
-}
-
-/** @param {string} name */
-function saved(name) {
-  return changed() ? `Saved as ${name}, of the changed answer: ${whatIf.words}.` : `Saved as ${name}.`;
-}
-
-/** Say beforehand what it is that one would take along. */
-function showTaken() {
-  const note = byId("take-note");
-  note.hidden = !changed();
-  note.textContent = changed() ? `Of the answer as it is changed: ${whatIf.words}.` : "";
-}
-
-/**
- * @param {Trace} of
- * @param {number[] | null} otherwise P(negative) along the text before it was changed
- * @returns {{title: string, figure: (width: number) => import("./charts.js").Figure}[]}
- */
-function picturedCharts(of, otherwise) {
-  const signal = signalOf(field("signal").value);
-  const [shownLayer, unit] = [layer(), chosen];
-  const view = { layer: shownLayer, signal: signal.name, units, chosen, printed: true };
-  const dotted = otherwise ? " (dotted: unchanged)" : "";
-  return [
-    { title: `P(negative) so far${dotted}, and each character’s share in log-odds`, figure: (width) => storyFigure(of, otherwise, width) },
-    { title: `${signal.title} (${signal.other}), units by characters`, figure: (width) => memoryFigure(of, view, width) },
-    { title: "The gates, mean over the units", figure: (width) => gatesFigure(of, shownLayer, width) },
-    ...(unit === null ? [] : [{ title: `Unit ${unit}`, figure: (/** @type {number} */ width) => unitFigure(of, shownLayer, unit, width) }]),
-  ];
 }
 
 function wire() {
@@ -482,22 +356,13 @@ function wire() {
   });
   for (const id of ["signal", "layer", "sort", "shown"]) {
     field(id).addEventListener("change", () => {
-      if (id === "layer") chooseUnit(null);
+      if (id === "layer") unitView.choose(null);
       orderUnits(true);
       updateCharts();
       if (id === "signal") compareChart.update();
       if (id === "layer") settle();
     });
   }
-  field("unit").addEventListener("input", lookAtUnit);
-  byId("unit-close").addEventListener("click", () => {
-    chooseUnit(null);
-    field("unit").focus();
-  });
-  byId("clamp-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    holdUnit();
-  });
   byId("numbers").addEventListener("toggle", showNumbers);
   byId("compare-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -512,15 +377,6 @@ function wire() {
     complain(null);
     session.connect();
   });
-  for (const button of document.querySelectorAll("[data-take]")) {
-    button.addEventListener("click", () => {
-      byId("taken").textContent = "";
-      attempt(async () => {
-        const name = /** @type {HTMLElement} */ (button).dataset.take ?? "";
-        byId("taken").textContent = await TAKE[name]();
-      }, byId("take-fault"));
-    });
-  }
   addEventListener("hashchange", followLink);
 }
 
