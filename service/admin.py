@@ -5,12 +5,13 @@ from pathlib import PurePath
 
 from fastapi import APIRouter, Request
 
+from service.contract import problem_answers
 from service.errors import ReloadRefusedError
-from service.routes import Model, problem_answers
+from service.routes import Model
 from service.schemas import ReloadResponse
 from service.settings import Settings
 
-router = APIRouter(prefix="/admin", tags=["admin"], responses=problem_answers(500))
+router = APIRouter(prefix="/admin", tags=["admin"])
 
 _FOLDERS = re.compile(r"(?<![^\s'\"(])/(?:[^\s'\"/]+/)*")  # of absolute paths
 
@@ -19,7 +20,7 @@ _FOLDERS = re.compile(r"(?<![^\s'\"(])/(?:[^\s'\"/]+/)*")  # of absolute paths
     "/reload",
     operation_id="reload",
     summary="Serve what is in the artifacts folder now",
-    responses=problem_answers(401, 409, 503),
+    responses=problem_answers("unauthorized", "reload-refused", "internal-error", "not-ready", "engine-lost"),
 )
 async def reload(model: Model, request: Request) -> ReloadResponse:
     """Load and verify the artifacts beside the model that serves, and switch to them at once if they are sound."""

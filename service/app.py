@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from charlstm.card import CARD, load_card
-from service import admin, gates_routes, live_routes, open_inference, page, problems, routes, telemetry, units
+from service import admin, contract, gates_routes, live_routes, open_inference, page, problems, routes, telemetry, units
 from service.access_log import AccessLog
 from service.beside_model import FilesBesideModels
 from service.body_limit import BodyLimit
@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="charlstm",
         version=version("charlstm"),
         description=_DESCRIPTION,
+        openapi_tags=contract.TAGS,
         lifespan=lifespan,
         redirect_slashes=False,
         redoc_url=None,  # its page loads a logo from elsewhere
@@ -92,28 +93,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _extend_document(app: FastAPI, guard: Guard) -> None:
-    """Let the OpenAPI document say application/problem+json, for which FastAPI has no word, and who needs a key."""
+    """Let the OpenAPI document say what FastAPI has no word for, and who needs a key."""
     document_of_fastapi = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_problem_media_type(document_of_fastapi())
+            document = document_of_fastapi()
+            contract.complete(document)
             if guard:
-                guard.describe(app.openapi_schema)
+                guard.describe(document)
+            app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
-
-
-def _with_problem_media_type(document: dict[str, Any]) -> dict[str, Any]:
-    responses = (
-        response
-        for path, operations in document["paths"].items()
-        if not problems.is_open_inference(path)
-        for operation in operations.values()
-        for status, response in operation["responses"].items()
-        if int(status) >= 400
-    )
-    for response in responses:
-        response["content"] = {problems.MEDIA_TYPE: response["content"].popitem()[1]}
-    return document

@@ -53,11 +53,7 @@ def _serve(**flags: str | bool | None) -> None:
     """
     from service.server import run  # noqa: PLC0415  as said above
 
-    given = {name: value for name, value in flags.items() if value is not None}
-    try:
-        settings = Settings.model_validate(given)
-    except ValidationError as error:
-        _refuse(setting_flags.fault(error))
+    settings = _settings({name: value for name, value in flags.items() if value is not None})
     _in_one_line(lambda: run(settings))
 
 
@@ -65,6 +61,20 @@ _serve.__signature__ = setting_flags.signature()  # type: ignore[attr-defined]  
 cli.command(
     "serve", epilog=_examples("serve --port 8080", "serve --artifacts runs/mine --workers 4 --precision bfloat16")
 )(_serve)
+
+
+@cli.command("openapi", epilog=_examples("openapi > openapi.json"))
+def _openapi() -> None:
+    """Print the OpenAPI document of a service with the settings of the environment, as `/openapi.json` has it.
+
+    Loads no model.
+    """
+    from service.app import create_app  # noqa: PLC0415  it imports FastAPI
+    from service.contract import to_text  # noqa: PLC0415  likewise
+
+    settings = _settings({})
+    _in_one_line(lambda: typer.echo(to_text(create_app(settings).openapi())))
+
 
 _Artifacts = Annotated[Path, typer.Option(envvar=f"{ENV_PREFIX}ARTIFACTS", help="Folder of the trained model.")]
 _ARTIFACTS: Path = Settings.model_fields["artifacts"].default
@@ -191,6 +201,14 @@ def _gates(  # noqa: PLR0913  a command's parameters are its arguments and flags
     from service.gates_command import Files, show_gates  # noqa: PLC0415  it imports torch
 
     _in_one_line(lambda: show_gates(text, artifacts, Files(html, npz, json), truncate=truncate))
+
+
+def _settings(given: dict[str, str | bool]) -> Settings:
+    """Read the settings of the environment, and what flags say."""
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        _refuse(setting_flags.fault(error))
 
 
 def _in_one_line(command: Callable[[], int | None]) -> None:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.bodies import json_only
 from service.comparison import compare_document
 from service.comparison_schemas import CompareRequest, CompareResponse, OcclusionResponse
+from service.contract import problem_answers
 from service.forms import COMPRESSED_NPZ, HTML, NPZ, Form, to_json
 from service.gates_schemas import GatesRequest, GatesResponse
 from service.occlusion import occlusion_response
 from service.passages import Passage
-from service.routes import Model, problem_answers, server_timing, timed_answer
+from service.routes import OF_A_QUESTION, Model, server_timing, timed_answer
 from service.schemas import PredictRequest
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -27,7 +28,6 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 memory = APIRouter(
     tags=["memory"],
     dependencies=[Depends(json_only)],
-    responses=problem_answers(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
 )
 
 
@@ -36,7 +36,7 @@ memory = APIRouter(
     operation_id="gates",
     summary="Judge one text and show its memory",
     response_model=GatesResponse,
-    responses=_FORMS | problem_answers(406),
+    responses=_FORMS | problem_answers(*OF_A_QUESTION, "not-acceptable"),
 )
 async def gates(asked: GatesRequest, model: Model, request: Request) -> Response:
     """Judge a text as `/predict` does, and show every step of the way: each gate and both memories of each layer.
@@ -64,6 +64,7 @@ async def gates(asked: GatesRequest, model: Model, request: Request) -> Response
     operation_id="gates_compare",
     summary="Hold two texts against each other",
     response_model=CompareResponse,
+    responses=problem_answers(*OF_A_QUESTION),
 )
 async def compare(asked: CompareRequest, model: Model) -> Response:
     """Judge two texts, align them token by token, and say where they part and what turned the answer."""
@@ -81,6 +82,7 @@ async def compare(asked: CompareRequest, model: Model) -> Response:
     operation_id="gates_occlusion",
     summary="Leave out each word of a text",
     response_model=OcclusionResponse,
+    responses=problem_answers(*OF_A_QUESTION, "too-many-words"),
 )
 async def occlusion(asked: PredictRequest, model: Model) -> Response:
     """Judge a text as `/predict` does, and once more without each of its words: how much hangs on it.

@@ -219,6 +219,7 @@ class GatesResponse(TextTrace):
 
     about: About
     what_if: WhatIf | None = Field(description="What the request changed before the text was read; null if nothing.")
-    layers: list[LayerSignals] | list[LayerSummary] = Field(
+    # summaries first: generated clients take the first that fits, and would take a summary for signals
+    layers: list[LayerSummary] | list[LayerSignals] = Field(
         description="Each chosen LSTM layer: with all values, or with `detail` summary in few numbers a step."
     )

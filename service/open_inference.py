@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from fastapi import APIRouter, Request, Response
 
 from service.connection import ServedModel
+from service.contract import OF_A_BODY, OF_A_TEXT, OF_THE_ENGINE, OTHER_ERRORS, error_answers
 from service.errors import InferenceRequestError, NotReadyError, UnknownModelError
 from service.open_inference_outputs import DEFAULT_OUTPUTS, available_outputs, need_trace, output_tensors
 from service.open_inference_schemas import (
-    INFERENCE_REQUEST,
-    InferenceError,
+    REQUEST,
     InferenceResponse,
     ModelMetadata,
     ModelReady,
@@ -44,28 +44,21 @@ from service.tensors import (
 _MOST_BYTES_AT_ONCE = 65_536  # of a body that is decoded on the event loop; it takes about a millisecond
 
 
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": InferenceError} for status in statuses}
-
-
+_OF_A_MODEL = ("not-found", "internal-error", "not-ready")
 _INFERENCE: dict[str, Any] = {
     "response_model": InferenceResponse,
-    "responses": _errors(400, 408, 413, 415, 429, 504),
+    "responses": error_answers(*_OF_A_MODEL, *OF_A_BODY, *OF_A_TEXT, "too-many-texts", *OF_THE_ENGINE),
     "openapi_extra": {
         "requestBody": {
             "required": True,
             "description": f"JSON. Binary tensor data may follow it; the header {LENGTH_HEADER} then says where.",
-            "content": {"application/json": {"schema": INFERENCE_REQUEST}},
+            "content": {"application/json": {"schema": REQUEST}},
         }
     },
 }
 
-_OTHERWISE: dict[int | str, dict[str, Any]] = {  # without it, FastAPI documents a 422 that there is not
-    "default": {"model": InferenceError, "description": "Any other error"}
-}
-
-probes = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=_errors(500))
-models = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=_errors(404, 500, 503) | _OTHERWISE)
+probes = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=error_answers("internal-error"))
+models = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=error_answers(*_OF_A_MODEL) | OTHER_ERRORS)
 
 
 class _Wanted(NamedTuple):
@@ -87,7 +80,12 @@ async def server_live() -> ServerLive:
     return ServerLive()
 
 
-@probes.get("/health/ready", operation_id="v2_server_ready", summary="Is the server ready?", responses=_errors(503))
+@probes.get(
+    "/health/ready",
+    operation_id="v2_server_ready",
+    summary="Is the server ready?",
+    responses=error_answers("not-ready"),
+)
 async def server_ready(model: Model) -> ServerReady:
     """Answer 200 once the model is loaded and until the service closes, 503 otherwise."""
     if not model.ready:

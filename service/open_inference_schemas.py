@@ -86,48 +86,75 @@ class InferenceResponse(_Answer):
     outputs: list[OutputTensor]
 
 
-INFERENCE_REQUEST: Final[dict[str, Any]] = {
-    "title": "InferenceRequest",
-    "type": "object",
-    "required": ["inputs"],
-    "properties": {
-        "id": {"type": "string", "description": "Comes back in the answer."},
-        "inputs": {
-            "type": "array",
-            "description": "One tensor `text` of datatype BYTES and shape [N] or [N, 1]: the texts.",
-            "minItems": 1,
-            "maxItems": 1,
-            "items": {
-                "type": "object",
-                "required": ["name", "shape", "datatype"],
-                "properties": {
-                    "name": {"type": "string"},
-                    "shape": {"type": "array", "items": {"type": "integer"}},
-                    "datatype": {"type": "string"},
-                    "data": {"type": "array", "items": {"type": "string"}},
-                    "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer"}}},
-                },
+REQUEST: Final = {"$ref": "#/components/schemas/InferenceRequest"}
+"""What is posted, for the OpenAPI document: it is read by `tensors`, and by no record."""
+
+REQUEST_SCHEMAS: Final[dict[str, Any]] = {
+    "InferenceRequest": {
+        "title": "InferenceRequest",
+        "description": "The texts to judge, and what to answer with.",
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "id": {"type": "string", "description": "Comes back in the answer."},
+            "inputs": {
+                "type": "array",
+                "description": "One tensor `text` of datatype BYTES and shape [N] or [N, 1]: the texts.",
+                "minItems": 1,
+                "maxItems": 1,
+                "items": {"$ref": "#/components/schemas/InputTensor"},
             },
-        },
-        "outputs": {
-            "type": "array",
-            "description": "The tensors to answer with, by the names that the model's metadata lists.",
-            "items": {
-                "type": "object",
-                "required": ["name"],
-                "properties": {
-                    "name": {"type": "string"},
-                    "parameters": {"type": "object", "properties": {"binary_data": {"type": "boolean"}}},
-                },
+            "outputs": {
+                "type": "array",
+                "description": "The tensors to answer with, by the names that the model's metadata lists.",
+                "items": {"$ref": "#/components/schemas/RequestedOutput"},
             },
-        },
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "truncate": {"type": "boolean", "description": "Whether texts over the model's limit are cut."},
-                "binary_data_output": {"type": "boolean", "description": "Whether outputs are binary by default."},
-            },
+            "parameters": {"$ref": "#/components/schemas/InferenceParameters"},
         },
     },
-    "examples": [{"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["Worst update ever"]}]}],
+    "InputTensor": {
+        "title": "InputTensor",
+        "description": "A tensor that goes in.",
+        "type": "object",
+        "required": ["name", "shape", "datatype"],
+        "properties": {
+            "name": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+            "datatype": {"type": "string"},
+            "data": {"type": "array", "items": {"type": "string"}},
+            "parameters": {"$ref": "#/components/schemas/InputParameters"},
+        },
+    },
+    "InputParameters": {
+        "title": "InputParameters",
+        "description": "Where the tensor is, if not in `data`.",
+        "type": "object",
+        "properties": {"binary_data_size": {"type": "integer", "description": "How many bytes of it follow the JSON."}},
+    },
+    "RequestedOutput": {
+        "title": "RequestedOutput",
+        "description": "A tensor to answer with.",
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            "name": {"type": "string"},
+            "parameters": {"$ref": "#/components/schemas/OutputParameters"},
+        },
+    },
+    "OutputParameters": {
+        "title": "OutputParameters",
+        "description": "How it comes.",
+        "type": "object",
+        "properties": {"binary_data": {"type": "boolean", "description": "Whether behind the JSON, as bytes."}},
+    },
+    "InferenceParameters": {
+        "title": "InferenceParameters",
+        "description": "What holds for the whole request.",
+        "type": "object",
+        "properties": {
+            "truncate": {"type": "boolean", "description": "Whether texts over the model's limit are cut."},
+            "binary_data_output": {"type": "boolean", "description": "Whether outputs are binary by default."},
+        },
+    },
 }
+"""Its parts, by their names in the document."""

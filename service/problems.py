@@ -195,12 +195,18 @@ def is_open_inference(path: str) -> bool:
     return path == "/v2" or path.startswith("/v2/")
 
 
+def open_inference_status(status: int) -> int:
+    """Return what the Open Inference Protocol has for a status: 400 for whatever a request gets wrong."""
+    return 400 if status == 422 else status
+
+
 def _open_inference_response(error: Exception) -> Response:
-    """Say it as the Open Inference Protocol does: in one sentence, and with 400 for whatever a request gets wrong."""
+    """Say it as the Open Inference Protocol does: in one sentence."""
     kind = kind_of(error)
-    status = 400 if kind.status == 422 else kind.status
     body = InferenceError(error=_detail(kind, field_errors(error)))
-    return Response(body.model_dump_json(), status, _headers(kind, error), "application/json")
+    return Response(
+        body.model_dump_json(), open_inference_status(kind.status), _headers(kind, error), "application/json"
+    )
 
 
 def type_of(kind: Kind, root_path: str = "") -> str:

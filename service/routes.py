@@ -1,8 +1,7 @@
 """The routes: what is asked, who answers it, and what it is called in the OpenAPI document."""
 
 import time
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
@@ -11,6 +10,7 @@ from starlette.responses import PlainTextResponse
 
 from service import answers
 from service.bodies import DirectRoute, json_only
+from service.contract import OF_A_BODY, OF_A_TEXT, OF_THE_ENGINE, problem_answers
 from service.errors import NotReadyError
 from service.inference import Inference
 from service.metrics import Metrics
@@ -23,18 +23,8 @@ from service.schemas import (
     Info,
     PredictRequest,
     PredictResponse,
-    Problem,
     ProblemKind,
 )
-
-
-def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document which problems a route answers with."""
-    titles: Mapping[int, str] = {
-        status: " / ".join(kind.title for kind in KINDS_BY_NAME.values() if kind.status == status)
-        for status in statuses
-    }
-    return {status: {"model": Problem, "description": titles[status]} for status in statuses}
 
 
 async def _inference(request: Request) -> Inference:
@@ -52,12 +42,20 @@ sentiment = APIRouter(
     route_class=DirectRoute,
     tags=["sentiment"],
     dependencies=[Depends(json_only)],
-    responses=problem_answers(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
 )
-operations = APIRouter(tags=["operations"], responses=problem_answers(500))
+operations = APIRouter(tags=["operations"])
+
+OF_A_QUESTION = ("not-found", "invalid-request", *OF_A_BODY, *OF_A_TEXT, *OF_THE_ENGINE)
+"""Kinds of problems that a route has which asks a model about a text."""
 
 
-@sentiment.post("/predict", operation_id="predict", summary="Judge one text", response_model=PredictResponse)
+@sentiment.post(
+    "/predict",
+    operation_id="predict",
+    summary="Judge one text",
+    response_model=PredictResponse,
+    responses=problem_answers(*OF_A_QUESTION),
+)
 async def predict(asked: PredictRequest, model: Model) -> Response:
     """Say whether a text is negative or positive, and how probable that is."""
     judged = await model.judge({"text": asked.text}, asked.model, truncate=asked.truncate)
@@ -65,7 +63,11 @@ async def predict(asked: PredictRequest, model: Model) -> Response:
 
 
 @sentiment.post(
-    "/predict/batch", operation_id="predict_batch", summary="Judge many texts", response_model=BatchResponse
+    "/predict/batch",
+    operation_id="predict_batch",
+    summary="Judge many texts",
+    response_model=BatchResponse,
+    responses=problem_answers(*OF_A_QUESTION, "too-many-texts"),
 )
 async def predict_batch(asked: BatchRequest, model: Model) -> Response:
     """Judge each text as `/predict` does, and answer in the order of the request."""
@@ -89,13 +91,20 @@ def server_timing(found: Judged | TracedText, serialization: float) -> str:
     return ", ".join(f"{stage};dur={seconds * 1e3:.3f}" for stage, seconds in stages.items())
 
 
-@operations.get("/livez", operation_id="livez", summary="Is the process alive?")
+@operations.get(
+    "/livez", operation_id="livez", summary="Is the process alive?", responses=problem_answers("internal-error")
+)
 async def livez() -> Health:
     """Answer 200 as long as the process answers at all."""
     return Health(status="live")
 
 
-@operations.get("/readyz", operation_id="readyz", summary="Is the model ready?", responses=problem_answers(503))
+@operations.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="Is the model ready?",
+    responses=problem_answers("internal-error", "not-ready"),
+)
 async def readyz(model: Model) -> Health:
     """Answer 200 once the model is loaded and until the service closes, 503 otherwise."""
     if not model.ready:
@@ -103,7 +112,12 @@ async def readyz(model: Model) -> Health:
     return Health(status="ready")
 
 
-@operations.get("/info", operation_id="info", summary="What is served?", responses=problem_answers(404, 422, 503))
+@operations.get(
+    "/info",
+    operation_id="info",
+    summary="What is served?",
+    responses=problem_answers("not-found", "invalid-request", "internal-error", "not-ready"),
+)
 async def info(model: Model, request: Request, name: NameOfModel = None) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""
     served = model.find(name)
@@ -111,7 +125,13 @@ async def info(model: Model, request: Request, name: NameOfModel = None) -> Info
     return answers.info(served, model.models, request.app.state.settings, card)
 
 
-@operations.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
+@operations.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Figures for Prometheus",
+    response_class=PlainTextResponse,
+    responses=problem_answers("internal-error"),
+)
 async def metrics(model: Model, request: Request) -> Response:
     """Count requests, their stages and refusals, and say how the engine and the processes are doing."""
     figures: Metrics = request.app.state.metrics

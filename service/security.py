@@ -19,10 +19,11 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.close_codes import CloseCode
+from service.contract import error_answers, problem_answers
 from service.errors import ForeignOriginError, StartupError, UnauthorizedError
 from service.live_schemas import SUBPROTOCOL
 from service.origins import Origin, Origins
-from service.problems import error_response, root_path_of
+from service.problems import error_response, is_open_inference, root_path_of
 from service.settings import Settings, parse_keys
 
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
@@ -89,13 +90,8 @@ class Guard:
             if self.keys_for(path):
                 for operation in operations.values():
                     operation["security"] = [{"bearer": []}, {"apiKey": []}]
-                    operation["responses"]["401"] = _like(operation["responses"], "No key, or none that fits")
-
-
-def _like(responses: dict[str, Any], description: str) -> dict[str, Any]:
-    """Describe one more error in the form of those that an operation has."""
-    error = responses.get("500") or responses["default"]
-    return {"description": description, "content": error["content"]}
+                    answers = error_answers if is_open_inference(path) else problem_answers
+                    operation["responses"]["401"] = answers("unauthorized")[401]
 
 
 class KeyCheck:

@@ -9,9 +9,10 @@ from charlstm.atlas import ATLAS, Atlas, AtlasSource, UnitAtlas, load_atlas
 from service.answers import served_name
 from service.beside_model import FilesBesideModels
 from service.connection import ServedModel
+from service.contract import problem_answers
 from service.errors import NoAtlasError, UnknownUnitError
 from service.existence import check_below
-from service.routes import Model, NameOfModel, problem_answers
+from service.routes import Model, NameOfModel
 from service.units_schemas import LayerUnits, UnitOverview, UnitResponse, UnitsResponse
 
 _TOP_CHARACTERS = 8
@@ -45,10 +46,12 @@ async def _model_atlas(request: Request, model: Model, name: NameOfModel = None)
 
 _Atlas = Annotated[ModelAtlas, Depends(_model_atlas)]
 
-router = APIRouter(prefix="/units", tags=["memory"], responses=problem_answers(404, 422, 500, 503))
+router = APIRouter(prefix="/units", tags=["memory"])
+
+_PROBLEMS = ("not-found", "no-atlas", "invalid-request", "internal-error", "not-ready")
 
 
-@router.get("", operation_id="units", summary="Every hidden unit of the model")
+@router.get("", operation_id="units", summary="Every hidden unit of the model", responses=problem_answers(*_PROBLEMS))
 async def units(found: _Atlas) -> UnitsResponse:
     """List the units with what each of them tells, over many texts. Worked out by `python -m training atlas`."""
     model, atlas = found
@@ -56,7 +59,12 @@ async def units(found: _Atlas) -> UnitsResponse:
     return UnitsResponse(model=served_name(model), source=_source(atlas), layers=layers)
 
 
-@router.get("/{unit}", operation_id="unit", summary="One hidden unit")
+@router.get(
+    "/{unit}",
+    operation_id="unit",
+    summary="One hidden unit",
+    responses=problem_answers(*_PROBLEMS, "unknown-unit"),
+)
 async def unit_of(
     unit: int,
     found: _Atlas,

@@ -285,7 +285,8 @@ def test_an_answer_is_json_unless_asked_and_says_where_its_time_went(http: httpx
 
 
 def test_the_document_describes_every_route_and_its_errors(http: httpx.Client) -> None:
-    described = http.get("/openapi.json").json()["paths"]
+    document = http.get("/openapi.json").json()
+    described = document["paths"]
     found = {path: operations for path, operations in described.items() if path.startswith("/v2")}
     assert len(found) == 9
     operations = [operation for path in found.values() for operation in path.values()]
@@ -299,7 +300,9 @@ def test_the_document_describes_every_route_and_its_errors(http: httpx.Client) -
                 assert schema == {"$ref": "#/components/schemas/InferenceError"}
     infer = described["/v2/models/{name}/infer"]["post"]
     assert set(infer["responses"]) >= {"200", "400", "404", "408", "413", "415", "429", "500", "503", "504"}
-    assert infer["requestBody"]["content"]["application/json"]["schema"]["required"] == ["inputs"]
+    request = {"$ref": "#/components/schemas/InferenceRequest"}
+    assert infer["requestBody"]["content"]["application/json"]["schema"] == request
+    assert document["components"]["schemas"]["InferenceRequest"]["required"] == ["inputs"]
 
 
 class FailingInference:
