@@ -214,7 +214,8 @@ def _processes(main: int) -> dict[int, str]:
     """Find the main process, its workers and its engine, where the system has a /proc to look them up in."""
     children: list[int] = []
     try:
-        children += map(int, Path(f"/proc/{main}/task/{main}/children").read_text(encoding="ascii").split())
+        for thread in Path(f"/proc/{main}/task").iterdir():  # under Ray it is not the main one that starts the engine
+            children += map(int, (thread / "children").read_text(encoding="ascii").split())
         commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
     except OSError:
         commands = {}

@@ -56,13 +56,13 @@ class Served:
         return {int(match[1]) for name in self.figures() if (match := re.fullmatch(pattern, name))}
 
 
-def eventually(found: Callable[[], T], patience: float = PATIENCE) -> T:
-    """Return the first thing found that is true, within so many seconds."""
+def eventually(found: Callable[[], T], patience: float = PATIENCE, pause: float = 0.05) -> T:
+    """Return the first thing found that is true, within so many seconds; look again after each pause."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if result := found():
             return result
-        time.sleep(0.05)
+        time.sleep(pause)
     raise TimeoutError(found)
 
 
