@@ -235,13 +235,16 @@ class UnknownModelError(ServiceError):
 
     Args:
         served: The version of each model that is, by its name.
+        name: The one that was asked for.
+        version: Which of its versions, if it had to be one.
     """
 
     field: Final = "model"
 
-    def __init__(self, served: Mapping[str, str]) -> None:
-        choices = " or ".join(f"{name} (version {version})" for name, version in served.items())
-        super().__init__(f"must be {choices}")
+    def __init__(self, served: Mapping[str, str], name: str, version: str | None = None) -> None:
+        choices = " or ".join(f"{known} (version {its_version})" for known, its_version in served.items())
+        found = ascii(name[:64]) if version is None else f"{name[:64]!a} (version {version[:64]!a})"
+        super().__init__(f"must be {choices}, found {found}")
 
 
 class CharacterLimitError(TextError):

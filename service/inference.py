@@ -267,7 +267,7 @@ def find_model(models: Sequence[ServedModel], name: str | None, version: str | N
         return models[0]
     found = next((model for model in models if model.name == name and version in {None, model.version}), None)
     if found is None:
-        raise UnknownModelError({model.name: model.version for model in models})
+        raise UnknownModelError({model.name: model.version for model in models}, name, version)
     return found
 
 

@@ -172,7 +172,7 @@ async def _infer(wanted: _Wanted, model: Model, request: Request) -> Response:
     def check(answer: Judged | TracedText) -> None:
         if answer.model is not served:  # exchanged meanwhile; what was asked for has to be there in the new one, too
             if wanted.version not in {None, answer.model.version}:
-                raise UnknownModelError({answer.model.name: answer.model.version})
+                raise UnknownModelError({answer.model.name: answer.model.version}, *wanted)
             need_trace(chosen, answer.model.config.model, len(asked.texts))
 
     if need_trace(chosen, served.config.model, len(asked.texts)):

@@ -110,6 +110,7 @@ def test_an_unknown_name_is_a_404_that_lists_the_known_ones(
     (error,) = problem["errors"]
     assert error["field"] == "model"
     assert all(f"{name} (version" in error["message"] for name in NAMES)
+    assert error["message"].endswith(", found 'huge'")
 
 
 def test_a_name_that_could_be_none_is_a_422(client: Client) -> None:

@@ -422,7 +422,7 @@ def test_a_version_that_is_exchanged_while_it_is_asked_gives_no_other_versions_a
     assert answer.json()["model_version"] == "2"
     assert answer.json()["outputs"][0]["data"] == [0.75]
     pinned = _request(model, "POST", f"{MODEL}/versions/1/infer", json=document("a"))
-    assert _error(pinned, 404) == "model must be tiny (version 2)"
+    assert _error(pinned, 404) == "model must be tiny (version 2), found 'tiny' (version '1')"
 
 
 @pytest.mark.parametrize(("size", "beside"), [(10, False), (100_000, True)])
