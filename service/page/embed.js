@@ -64,7 +64,7 @@ class CharlstmGates extends HTMLElement {
     const scale = element("span", { class: "scale", "aria-hidden": "true" }, this.#mark);
     const answer = element("div", { class: "answer" }, this.#verdict, scale);
     const text = element("p", { class: "text", part: "text" }, this.#spoken, this.#letters);
-    this.#details.append(element("summary", { part: "summary" }, "See its memory, character by character"), this.#memory.box);
+    this.#details.append(element("summary", { part: "summary" }, "See the memory behind it"), this.#memory.box);
     this.#details.addEventListener("toggle", () => this.toggleAttribute("open", this.#details.open));
     this.#card.append(element("div", { class: "head" }, text, answer), this.#note, this.#complaint.box, this.#details);
     root.append(this.#card);

@@ -24,6 +24,7 @@ export const STYLE = `
   font-size: var(--charlstm-size, inherit);
   line-height: 1.5;
   text-align: start;
+  overflow-wrap: anywhere;
 }
 :host([hidden]), [hidden] { display: none !important; }
 * { box-sizing: border-box; }
@@ -39,7 +40,7 @@ article {
 :focus-visible { outline: 2px solid var(--_focus); outline-offset: 2px; border-radius: 3px; }
 
 .head { display: flex; flex-wrap: wrap; gap: .6em 1.6em; align-items: flex-start; justify-content: space-between; }
-.text { flex: 1 1 14em; min-width: 0; font-size: 1.2em; line-height: 1.75; white-space: pre-wrap; overflow-wrap: anywhere; }
+.text { flex: 1 1 14em; min-width: 0; font-size: 1.2em; line-height: 1.75; white-space: pre-wrap; }
 .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); user-select: none; }
 .letter { padding: .14em 0; }
 .letter.negative { background: color-mix(in srgb, var(--_negative-fill) calc(var(--weight) * 100%), transparent); box-shadow: inset 0 calc(var(--bar) * -1) 0 var(--_negative); }
@@ -66,7 +67,7 @@ article {
 .note { margin-top: .4em; }
 .words b, .readout b { color: var(--_text); font-weight: 600; }
 .problem { display: flex; flex-wrap: wrap; gap: .5em 1em; align-items: center; justify-content: space-between; margin-top: .7em; padding-left: .8em; border-left: 3px solid var(--_soft); font-size: .925em; }
-.problem p { flex: 1 1 14em; overflow-wrap: anywhere; text-wrap: pretty; }
+.problem p { flex: 1 1 14em; text-wrap: pretty; }
 button, select { font: inherit; color: inherit; background: var(--_background); border: 1px solid var(--_line); border-radius: 7px; padding: .3em .7em; }
 button { cursor: pointer; }
 :is(button, select):hover { border-color: var(--_soft); }
