@@ -13,6 +13,7 @@ from service import admin, contract, gates_routes, live_routes, open_inference, 
 from service.access_log import AccessLog
 from service.beside_model import FilesBesideModels
 from service.body_limit import BodyLimit
+from service.cross_origin import CrossOrigin
 from service.exchange import Watch
 from service.hang_up import HangUp
 from service.inference import Inference
@@ -81,12 +82,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_seconds)
     if guard:
         app.add_middleware(KeyCheck, guard=guard)
-    app.add_middleware(OriginCheck, allowed=Origins(settings.allowed_origins))
+    origins = Origins(settings.allowed_origins)
+    app.add_middleware(OriginCheck, allowed=origins)
     observers: list[Metrics | AccessLog] = [metrics]
     if settings.access_log:
         observers.append(AccessLog(texts=settings.log_texts))
     app.add_middleware(SessionWatch, observers=observers)
     app.add_middleware(Watch, observers=observers, keep_bodies=settings.access_log and settings.log_texts)
+    if origins:
+        app.add_middleware(CrossOrigin, allowed=origins)
     problems.install(app)
     _extend_document(app, guard)
     return app

@@ -55,6 +55,10 @@ class Origins:
         self.has_all = "*" in named
         self._named = {Origin.parse(name) for name in named - {"*"}}
 
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return self.has_all or bool(self._named)
+
     def __contains__(self, origin: Origin) -> bool:
         """Tell whether it is one of these."""
         return self.has_all or origin in self._named

@@ -1,8 +1,8 @@
-"""The page at `/`: which files it is made of, and how a browser gets them.
+"""The page at `/`, and `/embed.js` for other pages: which files they are made of, and how a browser gets them.
 
 The files stand in the folder `page` beside this module; Plotly's JavaScript comes from the installed package of that
-name. The page asks no other host for anything, and its content security policy says so. No route of these is in the
-OpenAPI document: they are for people.
+name. The page asks no other host for anything, and its content security policy says so. Pages of any origin may load
+what `embed.js` needs; it is what anybody can read. No route of these is in the OpenAPI document: they are for people.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ router = APIRouter(include_in_schema=False)
 
 _FOLDER: Final = Path(__file__).with_name("page")
 _INDEX: Final = "index.html"
+_EMBED: Final = "embed.js"
 _PLOTLY: Final = "plotly.min.js"
 _MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -41,26 +42,53 @@ _NAMES: Final = (
     "api.js",
     "charts.js",
     "compare.js",
+    "complaint.js",
     "download.js",
+    _EMBED,
     "examples.js",
     "format.js",
     "gates.js",
+    "gates-memory.js",
+    "gates-style.js",
+    "heat-map.js",
+    "http.js",
+    "letters.js",
     "live.js",
     "main.js",
     "memory.js",
     "models.js",
     "notices.js",
     "occlusion.js",
+    "queue.js",
+    "scale.js",
     "signals.js",
     "story.js",
     "take.js",
     "text.js",
     "theme.js",
+    "ticks.js",
     "trace.js",
     "unit-view.js",
     "units.js",
     "verdict.js",
     "what-if.js",
+)
+_FOR_OTHER_PAGES: Final = frozenset(
+    {
+        _EMBED,
+        "complaint.js",
+        "format.js",
+        "gates-memory.js",
+        "gates-style.js",
+        "heat-map.js",
+        "http.js",
+        "letters.js",
+        "queue.js",
+        "scale.js",
+        "signals.js",
+        "ticks.js",
+        "trace.js",
+    }
 )
 _EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 _CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -84,6 +112,10 @@ _HEADERS: Final = {
     "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
+_HEADERS_FOR_OTHER_PAGES: Final = _HEADERS | {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
 
 
 @dataclass(frozen=True)
@@ -96,12 +128,18 @@ class Content:
 
 
 class PageFile:
-    """One file of the page, read and compressed once, when it is first asked for."""
+    """One file of the page, read and compressed once, when it is first asked for.
+
+    Attributes:
+        media_type: Its own.
+        headers: What is said of it beside.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
         self.media_type = _MEDIA_TYPES[path.suffix]
+        self.headers = _HEADERS_FOR_OTHER_PAGES if path.name in _FOR_OTHER_PAGES else _HEADERS
 
     @property
     def content(self) -> Content:
@@ -128,6 +166,13 @@ async def page(request: Request) -> Response:
     return await _send(_FILES[_INDEX], request)
 
 
+@router.api_route("/embed.js", methods=["GET", "HEAD"])
+async def embed() -> Response:
+    """Say where the script is that shows answers in a page of anybody's: beside the modules that it imports."""
+    headers = {**_HEADERS_FOR_OTHER_PAGES, "Location": f"page/{_EMBED}"}  # relative, to be right below any proxy's path
+    return Response(status_code=307, headers=headers)
+
+
 @router.api_route("/page/{name}", methods=["GET", "HEAD"])
 async def page_file(name: str, request: Request) -> Response:
     """Answer with one of the files that the page is made of."""
@@ -143,7 +188,7 @@ async def _send(file: PageFile, request: Request) -> Response:
         raise HTTPException(404) from None
     compressed = accepts_gzip(request.headers.getlist("accept-encoding"))
     tag = f'"{content.digest}-gzip"' if compressed else f'"{content.digest}"'
-    headers = {**_HEADERS, "ETag": tag}
+    headers = {**file.headers, "ETag": tag}
     if tag in _tags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     if compressed:

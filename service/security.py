@@ -27,7 +27,7 @@ from service.problems import error_response, is_open_inference, root_path_of
 from service.settings import Settings, parse_keys
 
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
-_PAGES: Final = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+_PAGES: Final = frozenset({"/", "/embed.js", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 _FOLDERS: Final = ("/page/", "/static-offline-docs/", "/problems/")  # of the pages, and of every problem's `type`
 _ADMIN: Final = "/admin/"
 _KEY_PROTOCOL: Final = "bearer."

@@ -105,8 +105,8 @@ class Settings(BaseSettings):
     )
     allowed_origins: str = Field(
         default="",
-        description="Whose web pages may open live sessions beside the service's own: origins such as "
-        "https://example.com, with commas between; * is everybody's.",
+        description="Whose web pages may ask beside the service's own, in live sessions and otherwise (CORS): origins "
+        "such as https://example.com, with commas between; * is everybody's.",
     )
     drain_seconds: float = Field(
         default=0.0,

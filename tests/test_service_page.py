@@ -1,4 +1,7 @@
-"""The page's files, as a browser gets them; `test_page_browser.py` says what the page does."""
+"""The files of the page and of the element for other pages, as a browser gets them.
+
+What they do there, `test_page_browser.py` and `test_embed_browser.py` say.
+"""
 
 import gzip
 import re
@@ -203,6 +206,39 @@ def test_modules_import_their_neighbours_alone(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8")
     imported = re.findall(r"from \"([^\"]+)\"", text)
     assert all(path.startswith("./") and path[2:] in OWN_FILES for path in imported)
+
+
+def imports_of(name: str) -> set[str]:
+    """Return a module and all that it imports, however far away."""
+    found, new = {name}, {name}
+    while new:
+        texts = [(FOLDER / module).read_text(encoding="utf-8") for module in new]
+        new = {path for text in texts for path in re.findall(r"from \"\./([^\"]+)\"", text)} - found
+        found |= new
+    return found
+
+
+@pytest.mark.parametrize("name", [*OWN_FILES, "plotly.min.js"])
+def test_other_pages_may_load_what_the_element_needs_and_nothing_else(client: Client, name: str) -> None:
+    headers = get(client, f"/page/{name}").headers
+    is_needed = name in imports_of("embed.js")
+    assert headers.get("access-control-allow-origin") == ("*" if is_needed else None)
+    assert headers["cross-origin-resource-policy"] == ("cross-origin" if is_needed else "same-origin")
+
+
+def test_the_element_is_a_fraction_of_the_page(client: Client) -> None:
+    """It does without the charts' library: all of it is smaller than many a picture."""
+    files = [get(client, f"/page/{name}", accept_encoding="gzip") for name in imports_of("embed.js")]
+    assert sum(int(file.headers["content-length"]) for file in files) < 32 * 1024
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_script_for_other_pages_is_beside_its_modules(client: Client, method: str) -> None:
+    """`/embed.js` leads there, by an address that is right below any path of a proxy's, and says so to every page."""
+    answer = client.request(method, "/embed.js", headers={})
+    assert (answer.status_code, answer.headers["location"]) == (307, "page/embed.js")
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["cache-control"] == "no-cache"
 
 
 def test_the_page_works_below_a_path_of_a_proxy() -> None:

@@ -1,32 +1,9 @@
 // @ts-check
-/** Asks the service over HTTP: the key is shown where there is one, and every error is a problem document. */
+/** Asks the page's own service: the key is shown where there is one, and the model that was chosen is asked. */
+
+import { exchange } from "./http.js";
 
 const KEPT_KEY = "charlstm.key";
-
-/** @typedef {{field: string, message: string, limit?: number, found?: number | string}} Fault */
-
-/** What the service says when it gives no other answer (RFC 9457). */
-export class Problem extends Error {
-  /** @param {{type?: string, title?: string, detail?: string, status?: number, retry_after?: number, errors?: Fault[]}} document */
-  constructor(document) {
-    super(document.detail ?? document.title ?? "The service gave no answer.");
-    this.title = document.title ?? "No answer";
-    this.status = document.status ?? 0;
-    /** The end of its type, such as `text-too-long`. */
-    this.kind = document.type?.split("/").at(-1) ?? "";
-    this.errors = document.errors ?? [];
-    /** @type {number | null} seconds */
-    this.retryAfter = document.retry_after ?? null;
-  }
-
-  /** Whether the same question may well be answered a little later. */
-  get passes() {
-    return [429, 503, 504].includes(this.status);
-  }
-}
-
-/** The service could not be reached at all. */
-export class Unreachable extends Error {}
 
 let key = "";
 try {
@@ -71,27 +48,15 @@ export function urlOf(path) {
  * @param {string} path
  * @param {{body?: object, accept?: string, signal?: AbortSignal}} [how] with a body it is a POST
  * @returns {Promise<Response>} a good answer
- * @throws {Problem | Unreachable | DOMException}
+ * @throws {import("./http.js").Problem | import("./http.js").Unreachable | DOMException}
  */
 export async function ask(path, { body, accept = "application/json", signal } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: accept };
   if (key) headers["X-API-Key"] = key;
-  if (body) headers["Content-Type"] = "application/json";
   const url = urlOf(path);
   if (model && !body) url.searchParams.set("model", model);
-  const question = body && JSON.stringify(model ? { ...body, model } : body);
-  let answer;
-  try {
-    answer = await fetch(url, { method: body ? "POST" : "GET", headers, body: question, signal });
-  } catch (error) {
-    if (error instanceof DOMException) throw error;
-    throw new Unreachable("The service cannot be reached.");
-  }
-  if (answer.ok) return answer;
-  const retry = Number(answer.headers.get("Retry-After"));
-  const document = await answer.json().catch(() => ({}));
-  throw new Problem({ status: answer.status, ...document, ...(retry ? { retry_after: retry } : {}) });
+  return exchange(url, { body: body && model ? { ...body, model } : body, headers, signal });
 }
 
 /**

@@ -3,9 +3,10 @@
 
 import { byWord } from "./alignment.js";
 import { askJson } from "./api.js";
-import { baseLayout, fitting, palette, stepAxis } from "./charts.js";
+import { baseLayout, palette, stepAxis } from "./charts.js";
 import { byId, element, percent, side, signed, verdictOf, writtenToken } from "./format.js";
 import { signalOf } from "./signals.js";
+import { fitting } from "./ticks.js";
 
 /** @typedef {import("./alignment.js").Part} Part */
 /** @typedef {import("./alignment.js").Segment} Segment */

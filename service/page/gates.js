@@ -1,9 +1,10 @@
 // @ts-check
 /** Strips along the text, one above the other: the gates' means, or the six signals of one unit. */
 
-import { baseLayout, characterTicks, paddingBand, palette, stepAxis, steppedLine } from "./charts.js";
+import { baseLayout, paddingBand, palette, stepAxis, steppedLine } from "./charts.js";
 import { plain } from "./format.js";
 import { GATES, signalOf } from "./signals.js";
+import { characterTicks } from "./ticks.js";
 import { halfLife, means } from "./trace.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */

@@ -6,7 +6,8 @@
  * not in the connection: when the server is lost, the session comes back by itself and sends it all again.
  */
 
-import { ask, askedModel, knownKey, Latest, Problem, Unreachable, urlOf } from "./api.js";
+import { ask, askedModel, knownKey, Latest, urlOf } from "./api.js";
+import { Problem, Unreachable } from "./http.js";
 import { SIGNAL_NAMES } from "./signals.js";
 import { Trace } from "./trace.js";
 

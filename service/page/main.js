@@ -1,23 +1,25 @@
 // @ts-check
 /** Puts the page together: what is typed goes to the session, what comes back goes to the views. */
 
-import { Problem, askJson, keepKey } from "./api.js";
+import { askJson, keepKey } from "./api.js";
 import { Chart, Pointer, loadPlotly } from "./charts.js";
 import { compare, comparisonFigure, showComparison } from "./compare.js";
 import { linkTo, readLink } from "./download.js";
 import { EXAMPLES } from "./examples.js";
 import { byId, counted, element } from "./format.js";
 import { gatesFigure, lastingOf } from "./gates.js";
+import { Problem } from "./http.js";
 import { LiveSession } from "./live.js";
-import { memoryFigure, orderedUnits, scaleOf } from "./memory.js";
+import { memoryFigure, orderedUnits } from "./memory.js";
 import { ModelChoice } from "./models.js";
 import { acceptKey, attempt, complain, faultIn, showState, wordsOf } from "./notices.js";
 import { Occlusion } from "./occlusion.js";
+import { scaleOf } from "./scale.js";
 import { SIGNALS, signalOf } from "./signals.js";
 import { numbersTable, storyFigure, storySummary } from "./story.js";
 import { Taking, answered } from "./take.js";
 import { ColouredText } from "./text.js";
-import { Trace } from "./trace.js";
+import { Trace, along } from "./trace.js";
 import { UnitView } from "./unit-view.js";
 import { unitFigure } from "./units.js";
 import { showStale, showVerdict } from "./verdict.js";
@@ -153,7 +155,8 @@ function orderUnits(anew) {
   units = orderedUnits(trace, layer(), field("signal").value, order).slice(0, most);
   byId("shown-field").hidden = there <= 32;
   const { title, other, meaning } = signalOf(field("signal").value);
-  const scale = scaleOf(trace, layer(), field("signal").value, units);
+  const rows = trace.layers[layer()][field("signal").value];
+  const scale = scaleOf(field("signal").value, units.map((unit) => along(rows, unit)));
   byId("signal-meaning").replaceChildren(
     element("b", {}, title),
     `, the ${other}: ${meaning} `,

@@ -1,8 +1,10 @@
 // @ts-check
 /** The heat map of one signal: units by characters, in an order of the reader's choice. */
 
-import { baseLayout, characterTicks, palette, paddingBand, stepAxis } from "./charts.js";
+import { baseLayout, palette, paddingBand, stepAxis } from "./charts.js";
+import { boundOf } from "./scale.js";
 import { GATES, signalOf } from "./signals.js";
+import { characterTicks } from "./ticks.js";
 import { along } from "./trace.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
@@ -99,27 +101,4 @@ export function memoryFigure(trace, { layer, signal, units, chosen, printed = fa
       annotations: band.annotations,
     },
   };
-}
-
-/**
- * How far the colours of an unbounded signal reach: past that of 49 in 50 cells, so that one giant does not pale the rest.
- * @param {number[][]} z
- */
-function boundOf(z) {
-  const sizes = z.flat().map(Math.abs).sort((one, other) => one - other);
-  return Math.max(sizes[Math.floor((sizes.length - 1) * 0.98)], 1e-3);
-}
-
-/**
- * Say which colours mean what, as a strip with numbers.
- * @param {Trace} trace
- * @param {number} layer
- * @param {string} signal
- * @param {number[]} units
- */
-export function scaleOf(trace, layer, signal, units) {
-  const { signed, limit } = signalOf(signal);
-  const bound = limit ?? boundOf(units.map((unit) => along(trace.layers[layer][signal], unit)));
-  const most = bound >= 10 ? bound.toFixed(0) : bound >= 1 ? String(Number(bound.toFixed(1))) : bound.toPrecision(2);
-  return { signed, least: signed ? `\u2212${most}` : "0", most: limit ? most : `${most} or more` };
 }

@@ -1,8 +1,9 @@
 // @ts-check
 /** What the reader is told of the connection and of what went wrong, always with what to do or to expect. */
 
-import { Problem, Unreachable, knownKey } from "./api.js";
+import { knownKey } from "./api.js";
 import { byId, counted, element } from "./format.js";
+import { Problem, Unreachable } from "./http.js";
 
 const STATES = {
   connecting: "Connecting",
@@ -82,7 +83,7 @@ export function wordsOf(error) {
   return WORDS[error.kind] ?? (error.status >= 500 ? FAILED : `The service did not take this: ${error.message}.`.replace(/\.\.$/, "."));
 }
 
-/** @param {import("./api.js").Fault} fault */
+/** @param {import("./http.js").Fault} fault */
 function tooLong({ field, limit = 0, found }) {
   const which = field === "second" ? "The other text" : "The text";
   const number = Number(found);

@@ -1,8 +1,9 @@
 // @ts-check
 /** What the answer would be without each word: the network asked again, where the shares only divide its one answer. */
 
-import { Latest, Problem, Unreachable } from "./api.js";
+import { Latest } from "./api.js";
 import { element, percent, side, signed, verdictOf } from "./format.js";
+import { Problem, Unreachable } from "./http.js";
 import { wordsOf } from "./notices.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */

@@ -1,8 +1,9 @@
 // @ts-check
 /** The probability along the text, and below it what each character adds to the answer. */
 
-import { baseLayout, characterTicks, paddingBand, palette, stepAxis, steppedLine } from "./charts.js";
+import { baseLayout, paddingBand, palette, stepAxis, steppedLine } from "./charts.js";
 import { element, percent, signed } from "./format.js";
+import { characterTicks } from "./ticks.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 

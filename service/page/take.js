@@ -1,10 +1,11 @@
 // @ts-check
 /** Taking the answer along: as a link, a picture or a file; of the changed answer, if something is changed. */
 
-import { Problem, askJson } from "./api.js";
+import { askJson } from "./api.js";
 import { linkTo, savePicture, saveRecording, saveTrace } from "./download.js";
 import { byId } from "./format.js";
 import { gatesFigure } from "./gates.js";
+import { Problem } from "./http.js";
 import { memoryFigure } from "./memory.js";
 import { attempt } from "./notices.js";
 import { signalOf } from "./signals.js";

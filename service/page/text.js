@@ -1,21 +1,14 @@
 // @ts-check
-/**
- * The text, coloured by what each character did to the answer.
- *
- * Colour is never alone: what speaks for negative has a bar below, what speaks for positive one above, and the bar is
- * the thicker the larger the share. What belongs together in writing, such as an emoji of several code points, is
- * coloured together.
- */
+/** The text, coloured by what each character did to the answer; its words can be pointed at and left out. */
 
 import { counted, element, percent, side, signed } from "./format.js";
+import { legendOf, lettersOf, scaleFor } from "./letters.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 /** @typedef {import("./trace.js").Word} Word */
 /** @typedef {import("./charts.js").Pointer} Pointer */
 
-const LADDER = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 const LONG = 220;
-const segmenter = "Segmenter" in Intl ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : null;
 
 export class ColouredText {
   /** @type {Trace | null} */
@@ -69,35 +62,16 @@ export class ColouredText {
         "data-word": String(index),
       });
       if (fixed) made.setAttribute("aria-disabled", "true");
-      for (const letter of this.#letters(word, trace, steps, scale)) made.append(letter);
+      for (const { letter, read } of lettersOf(word, trace, steps, scale)) {
+        made.append(letter);
+        for (const step of read) this.#letterOf.set(step, letter);
+        if (read.length) letter.dataset.step = String(read[0]);
+      }
       return made;
     });
     this.box.replaceChildren(...this.#elements, ...this.#paddingChip(trace));
     this.legend.replaceChildren(...legendOf(scale));
     this.#mark();
-  }
-
-  /**
-   * @param {Word} word
-   * @param {Trace} trace
-   * @param {number[]} steps
-   * @param {number} scale
-   */
-  *#letters(word, trace, steps, scale) {
-    let at = word.start;
-    for (const segment of segments(trace.points.slice(word.start, word.stop))) {
-      const stop = at + Array.from(segment).length;
-      const read = stepsBetween(trace, steps, at, stop);
-      const share = read.reduce((sum, step) => sum + trace.contributions.steps[step], 0);
-      const letter = element("span", { class: "letter" }, segment === "\n" ? "↵\n" : segment);
-      if (!read.length) letter.classList.add("unread");
-      else paint(letter, share, scale);
-      if (read.some((step) => trace.tokens[step] === "<UNK>")) letter.classList.add("unknown");
-      for (const step of read) this.#letterOf.set(step, letter);
-      if (read.length) letter.dataset.step = String(read[0]);
-      yield letter;
-      at = stop;
-    }
   }
 
   /** @param {Trace} trace */
@@ -176,74 +150,4 @@ export class ColouredText {
     }
     event.preventDefault();
   }
-}
-
-/**
- * What is written as one, such as a letter and its accent.
- * @param {string[]} points
- * @returns {string[]}
- */
-function segments(points) {
-  return segmenter ? Array.from(segmenter.segment(points.join("")), ({ segment }) => segment) : points;
-}
-
-/**
- * Which steps read the characters from one to another; for the middle of a token, that token's.
- * @param {Trace} trace
- * @param {number[]} steps
- * @param {number} start
- * @param {number} stop
- */
-function stepsBetween(trace, steps, start, stop) {
-  const found = [];
-  for (let step = Math.max(steps[start], 0); step < trace.read; step++) {
-    const offset = trace.offsets[step] ?? stop;
-    if (offset >= stop) break;
-    if (offset >= start) found.push(step);
-  }
-  // Case folding can make several steps of one character: those before the last have the same offset.
-  for (let step = (found[0] ?? 0) - 1; step >= 0 && trace.offsets[step] === start; step--) found.unshift(step);
-  return found.length || steps[start] < 0 ? found : [steps[start]];
-}
-
-/**
- * @param {HTMLElement} letter
- * @param {number} share
- * @param {number} scale
- */
-function paint(letter, share, scale) {
-  const size = Math.min(Math.abs(share) / scale, 1);
-  if (size < 0.03) return;
-  letter.classList.add(side(share));
-  letter.style.setProperty("--weight", (0.08 + 0.5 * size).toFixed(3));
-  letter.style.setProperty("--bar", `${(1 + 3 * size).toFixed(1)}px`);
-}
-
-/**
- * The share that gets the full colour: a round number, so that it changes seldom while one types.
- * @param {number[]} shares
- */
-function scaleFor(shares) {
-  const most = Math.max(...shares.map(Math.abs));
-  return LADDER.find((rung) => rung >= most * 0.8) ?? LADDER[LADDER.length - 1];
-}
-
-/** @param {number} scale */
-function legendOf(scale) {
-  const swatches = [-1, -0.5, 0, 0.5, 1].map((size) => {
-    const swatch = element("span", { class: "letter" }, "a");
-    paint(swatch, size * scale, scale);
-    return swatch;
-  });
-  return [
-    element("span", {}, `positive ${signed(-scale, decimals(scale))}`),
-    element("span", { class: "swatches", "aria-hidden": "true" }, ...swatches),
-    element("span", {}, `${signed(scale, decimals(scale))} negative`),
-    element("span", {}, "log-odds; a bar above speaks for positive, a bar below for negative"),
-  ];
-}
-
-/** @param {number} scale */
-function decimals(scale) {
-  return scale >= 1 ? 0 : scale >= 0.1 ? 1 : 2;
 }

@@ -1,9 +1,10 @@
 // @ts-check
 /** One unit's own view: its six signals along the text, its share in the answer, and what the atlas knows of it. */
 
-import { askJson, Problem } from "./api.js";
+import { askJson } from "./api.js";
 import { element, percent, plain, side, signed, visible } from "./format.js";
 import { stripsFigure } from "./gates.js";
+import { Problem } from "./http.js";
 import { signalOf } from "./signals.js";
 import { along } from "./trace.js";
 

@@ -1,8 +1,9 @@
 // @ts-check
 /** What is held by force or left out, and what the network would have said then. */
 
-import { Latest, Problem, Unreachable } from "./api.js";
+import { Latest } from "./api.js";
 import { byId, element, percent, plain, verdictOf } from "./format.js";
+import { Problem, Unreachable } from "./http.js";
 import { wordsOf } from "./notices.js";
 import { SIGNAL_NAMES, signalOf, whyNotHeldAt } from "./signals.js";
 
