@@ -1,5 +1,6 @@
 """Packages of npm, in the versions of a folder's package-lock.json, kept in its git-ignored node_modules."""
 
+import fcntl
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,12 @@ def packages(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         unavailable("npm is not installed: `apt-get install npm` brings it")
+    with (folder / "package-lock.json").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test files that run side by side may want the same folder
+        return _filled(npm, folder)
+
+
+def _filled(npm: str, folder: Path) -> Path:
     found = folder / "node_modules"
     installed = found / ".package-lock.json"  # written last
     if installed.exists() and installed.stat().st_mtime >= (folder / "package-lock.json").stat().st_mtime:

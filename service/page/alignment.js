@@ -42,12 +42,13 @@ export function byWord({ first, second, segments }) {
  */
 function pieces(segments) {
   return segments.flatMap(({ kind, first, second }) => {
-    if (kind !== "equal") return [{ equal: false, at: [first.start, second.start], to: [first.stop, second.stop] }];
-    return Array.from({ length: first.stop - first.start }, (_, index) => ({
-      equal: true,
-      at: /** @type {[number, number]} */ ([first.start + index, second.start + index]),
-      to: /** @type {[number, number]} */ ([first.start + index + 1, second.start + index + 1]),
-    }));
+    const divided = kind === "equal" ? Array.from({ length: first.stop - first.start }, (_, index) => index) : [0];
+    return divided.map((index) => {
+      /** @type {Run} */
+      const run = { equal: kind === "equal", at: [first.start + index, second.start + index], to: [first.stop, second.stop] };
+      if (run.equal) run.to = [run.at[0] + 1, run.at[1] + 1];
+      return run;
+    });
   });
 }
 
