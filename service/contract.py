@@ -88,7 +88,7 @@ def complete(document: dict[str, Any]) -> None:
     examples = load_examples()
     components["examples"] = _problem_examples(examples)
     for operation in operations(document):
-        for name, example in examples.operations[operation["operationId"]].items():
+        for name, example in examples.operations.get(operation["operationId"], {}).items():
             _show(example, name, operation)
 
 
