@@ -1,7 +1,7 @@
 """Watches each request from its first byte to the last of its answer, and tells whoever keeps a record of it.
 
 Pure ASGI, a few microseconds a request. It also gives the request its id: the one it came with in `X-Request-ID`, if
-that is up to 128 visible ASCII characters, or a new one. Every answer repeats it, and every log line meanwhile has it.
+that is up to 128 visible ASCII characters, or a new one. Its answer repeats it, and every log line meanwhile has it.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ Observer = Callable[[Exchange], None]
 
 
 class Watch:
-    """ASGI middleware that stands around everything else.
+    """ASGI middleware that stands around everything but what answers a browser's preflights.
 
     Args:
         app: What answers.

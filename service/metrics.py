@@ -155,7 +155,8 @@ class _Figures(Collector):
         yield from _without_birthdays(_of_all_workers() if several else self._counted.collect())
         yield from _of_model(self._inference)
         yield from _of_engine(self._inference)
-        yield from _of_processes(os.getppid() if several else os.getpid())
+        joined = several and self._inference.supervisor is None  # the engine that the main process keeps
+        yield from _of_processes(os.getppid() if joined else os.getpid())
 
 
 def _of_all_workers() -> Iterator[Metric]:
@@ -212,13 +213,20 @@ def _of_processes(main: int) -> Iterable[Metric]:
 
 def _processes(main: int) -> dict[int, str]:
     """Find the main process, its workers and its engine, where the system has a /proc to look them up in."""
-    children: list[int] = []
-    try:
-        for thread in Path(f"/proc/{main}/task").iterdir():  # under Ray it is not the main one that starts the engine
-            children += map(int, (thread / "children").read_text(encoding="ascii").split())
-        commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-    except OSError:
-        commands = {}
     names = {b"service.engine_process": "engine", b"service.worker": "worker"}
-    found = {pid: name for pid, command in commands.items() for mark, name in names.items() if mark in command}
-    return {main: "main", os.getpid(): "main" if os.getpid() == main else "worker"} | found
+    found = {main: "main", os.getpid(): "main" if os.getpid() == main else "worker"}
+    for pid in _children(main):
+        with contextlib.suppress(OSError):  # it has just ended
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            found.update((pid, name) for mark, name in names.items() if mark in command)
+    return found
+
+
+def _children(main: int) -> list[int]:
+    """Find the children of each thread of a process: under Ray it is not the main thread that starts the engine."""
+    children: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{main}/task").iterdir():
+            with contextlib.suppress(OSError):  # likewise
+                children += map(int, (thread / "children").read_text(encoding="ascii").split())
+    return children

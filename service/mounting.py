@@ -1,5 +1,7 @@
 """The whole service inside another application: its routes below a path, its engine for as long as that one runs."""
 
+import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,7 +9,10 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.app import create_app
+from service.close_codes import CloseCode
 from service.settings import Settings
+
+_logger = logging.getLogger(__name__)
 
 
 def mount_service(host: FastAPI, path: str, settings: Settings | None = None) -> FastAPI:
@@ -40,16 +45,22 @@ def mount_service(host: FastAPI, path: str, settings: Settings | None = None) ->
         async with service.router.lifespan_context(service):
             yield
 
-    host.mount(path, _AtItsOwnRoot(service))
+    host.mount(path, _Separate(service))
     host.include_router(APIRouter(lifespan=lifespan))  # a mounted application's own lifespan does not run
     return service
 
 
-class _AtItsOwnRoot:
-    """ASGI application that tells another that all paths begin where it is mounted, not where the host is."""
+class _Separate:
+    """ASGI application that keeps another to itself: its paths begin where it is mounted, its failures end there."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app({**scope, "app_root_path": scope["root_path"]}, receive, send)
+        try:
+            await self._app({**scope, "app_root_path": scope["root_path"]}, receive, send)
+        except Exception:  # a request has been answered with a 500 by now; handlers of the host would answer it again
+            _logger.exception("the service failed")
+            if scope["type"] == "websocket":
+                with contextlib.suppress(RuntimeError):  # it is closed already
+                    await send({"type": "websocket.close", "code": CloseCode.FAULT})

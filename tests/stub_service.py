@@ -19,6 +19,7 @@ class StubInference:
 
     ready = True
     draining = False
+    supervisor = None
     error: Exception | None = None
     reloaded = Reloaded(0, ["new"], None)
 

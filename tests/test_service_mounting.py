@@ -48,10 +48,12 @@ class Shop:
 
     Attributes:
         diary: What happened to it, in order.
+        faults: What `note_fault` was told of.
     """
 
     def __init__(self) -> None:
         self.diary: list[str] = []
+        self.faults: list[Exception] = []
         self.app = FastAPI(lifespan=self._lifespan)
         self.registry = prometheus_client.CollectorRegistry()
         self.orders = prometheus_client.Counter("shop_orders", "Orders.", registry=self.registry)
@@ -69,6 +71,10 @@ class Shop:
     @staticmethod
     async def _value_error(_request: Request, error: Exception) -> Response:
         return JSONResponse({"shop": str(error)}, status_code=418)
+
+    async def note_fault(self, _request: Request, error: Exception) -> Response:
+        self.faults.append(error)
+        return JSONResponse({"shop": "closed"}, status_code=500)
 
     @staticmethod
     def _broken() -> None:
@@ -141,6 +147,27 @@ def test_its_problems_point_below_its_path(mounted: tuple[Visitor, Shop, FastAPI
     assert visitor.get(problem.json()["type"]).json()["title"] == "Empty text"
     assert visitor.get(f"{PATH}/nowhere").json()["type"] == f"{PATH}/problems/not-found"
     assert set(visitor.get(f"{PATH}/v2/models/none").json()) == {"error"}
+
+
+def test_its_own_failures_are_none_of_the_hosts(
+    artifacts: Path, engine_socket: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The host handles errors of the very class that the service fails with, and every other; it is told of none."""
+    shop = Shop()
+    shop.app.add_exception_handler(Exception, shop.note_fault)
+    service = mount_service(shop.app, PATH, make_settings(artifacts, engine_socket=engine_socket))
+
+    async def fail(*_arguments: object, **_options: object) -> None:
+        raise ValueError("secret")
+
+    with opened(shop, service) as visitor:
+        monkeypatch.setattr(service.state.inference, "judge", fail)
+        failed = visitor.post(f"{PATH}/predict", ASKED)
+        assert (failed.status_code, failed.json()["type"]) == (500, f"{PATH}/problems/internal-error")
+        assert "secret" not in failed.text
+        assert "ValueError: secret" in caplog.text
+        assert visitor.get("/broken").status_code == 418
+    assert shop.faults == []
 
 
 def test_behind_a_proxy_the_paths_begin_where_the_proxy_offers_the_host(artifacts: Path, engine_socket: Path) -> None:
@@ -244,9 +271,11 @@ mount_service(app, "/sentiment", Settings(artifacts={artifacts!r}, device="cpu",
 def hosting(folder: Path, artifacts: Path) -> Iterator[Served]:
     """Run a host under plain uvicorn, as its own developers would."""
     (folder / "shop.py").write_text(HOST.format(artifacts=str(artifacts)))
-    log = folder / "host.log"
+    log, figures = folder / "host.log", folder / "figures"
+    figures.mkdir()
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(figures)}  # as hosts of several processes have it
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(folder), "--port", "0", "shop:app"]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=os.environ) as process:
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
         try:
             yield Served(process, log, eventually(lambda: _port(log)))
         finally:
@@ -271,6 +300,9 @@ def test_under_plain_uvicorn_it_lives_and_ends_with_its_host(tmp_path: Path, art
         with client.live() as session:
             assert session.type("Worst").characters == 5
         engine = _engine_of(host.process.pid)
+        figures = host.get(f"{PATH}/metrics").text
+        assert f'process_open_fds{{pid="{engine}",process="engine"}}' in figures
+        assert f'process_open_fds{{pid="{host.process.pid}",process="main"}}' in figures
         answers: list[PredictResponse] = []
         with stopped(engine):
             asking = threading.Thread(target=lambda: answers.append(client.predict("Worst")))

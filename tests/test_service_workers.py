@@ -26,7 +26,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("server")
-    with served(folder, artifacts, workers=WORKERS, drain_seconds=1.0, api_keys="hush-hush") as server:
+    with served(folder, artifacts, workers=WORKERS, drain_seconds=3.0, api_keys="hush-hush") as server:
         eventually(lambda: server.log.read_text().count("ready: model") == WORKERS)
         yield server
 
