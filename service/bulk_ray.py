@@ -127,7 +127,8 @@ def _same_everywhere(machine: Machine) -> Machine:
 def _names(job: Job) -> list[str]:
     """Return the files to judge, by their paths in the folder."""
     if not job.source.is_dir():
-        raise CommandError(f"--ray takes a folder of files, found {job.source}")
+        found = "a file" if job.source.exists() else "nothing there"
+        raise CommandError(f"{job.source}: expected a folder of files, for --ray, found {found}")
     if job.output.is_relative_to(job.source):
         raise CommandError(f"--output has to be outside {job.source}, found {job.output}")
     inside = [path.relative_to(job.source) for path in job.source.rglob("*") if path.is_file()]

@@ -181,7 +181,7 @@ def actors() -> list[int]:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["in/0.csv", "-o", "out", "--ray"], "--ray takes a folder of files, found "),
+        (["in/0.csv", "-o", "out", "--ray"], "/in/0.csv: expected a folder of files, for --ray, found a file"),
         (["in", "--ray"], "--ray needs --output, a folder for the parts"),
         (["in", "-o", "in/out", "--ray"], "--output has to be outside "),
         (["empty", "-o", "out", "--ray"], "/empty holds no file of rows (--format "),
