@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import torch
 
@@ -30,7 +30,7 @@ from service.loader import choose_precision, threads_for
 from service.read_ahead import read_ahead
 
 _BLOCKS_AHEAD = 2
-_INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
+INTERRUPTED: Final = 130  # as a shell says of a program that Ctrl-C ended
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,14 @@ class Machine:
     threads: int | None = None
 
 
+class Outcome(NamedTuple):
+    """What became of the rows of a file, how many an earlier run had done of them, and how long the others took."""
+
+    counts: Counts
+    begun: int
+    seconds: float
+
+
 def score(files: Files, machine: Machine, *, fresh: bool, quiet: bool) -> int:
     """Judge every row; say on standard error what became of them, and return the command's exit code.
 
@@ -66,7 +74,21 @@ def score(files: Files, machine: Machine, *, fresh: bool, quiet: bool) -> int:
         BrokenPipeError: Nobody reads the result any more.
     """
     _check(files)
-    scorer = _load(machine)
+    scorer = load_scorer(machine)
+    try:
+        outcome = score_file(files, scorer, fresh=fresh, quiet=quiet)
+    except KeyboardInterrupt:
+        goes_on = files.source.is_file() and (files.output.is_file() or not files.output.exists())
+        on = f"; the same command goes on from {files.output}.unfinished" if goes_on else ""
+        print(f"charlstm: stopped{on}", file=sys.stderr)  # noqa: T201  its user reads it
+        return INTERRUPTED
+    if not quiet:
+        print(_closing_line(outcome, files), file=sys.stderr)  # noqa: T201  its user reads it
+    return exit_code(outcome.counts)
+
+
+def score_file(files: Files, scorer: BulkScorer, *, fresh: bool, quiet: bool) -> Outcome:
+    """Judge every row of a file with a model that is loaded; errors are those of `score`."""
     try:
         with _opened_rows(files) as rows:
             before = _signature(files.source)
@@ -80,15 +102,13 @@ def score(files: Files, machine: Machine, *, fresh: bool, quiet: bool) -> int:
                 result.finish(rows.assemble)
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt:
-        goes_on = files.source.is_file() and (files.output.is_file() or not files.output.exists())
-        on = f"; the same command goes on from {files.output}.unfinished" if goes_on else ""
-        print(f"charlstm: stopped{on}", file=sys.stderr)  # noqa: T201  its user reads it
-        return _INTERRUPTED
     except OSError as error:
         raise CommandError(f"cannot write {files.output}: {error.strerror or error}") from error
-    if not quiet:
-        print(_closing_line(counts, begun, progress.seconds, files), file=sys.stderr)  # noqa: T201  its user reads it
+    return Outcome(counts, begun, progress.seconds)
+
+
+def exit_code(counts: Counts) -> int:
+    """Return what a command ends with whose result is written: 1 if not one of its rows could be judged."""
     return 1 if counts.rows and not counts.judged else 0
 
 
@@ -122,7 +142,8 @@ def _as_written(piece: bytes, files: Files) -> bytes:
     return pack(piece) if is_packed(files.output) else piece
 
 
-def _load(machine: Machine) -> BulkScorer:
+def load_scorer(machine: Machine) -> BulkScorer:
+    """Load what judges, and let it have its threads; errors are those of `score`."""
     torch.set_num_threads(machine.threads or threads_for(len(os.sched_getaffinity(0))))
     precision = choose_precision(machine.precision, find_device(machine.device))
     return BulkScorer.load(machine.artifacts, machine.device, precision)
@@ -197,8 +218,16 @@ def _unreadable(files: Files, error: Exception) -> CommandError:
     return CommandError(f"cannot read {files.name}: {getattr(error, 'strerror', None) or error}")
 
 
-def _closing_line(counts: Counts, begun: int, seconds: float, files: Files) -> str:
-    done = counts.rows - begun
+def _closing_line(outcome: Outcome, files: Files) -> str:
+    counts, begun, seconds = outcome
+    line = f"{summary(counts)}. {rate(counts.rows - begun, seconds)}"
+    if begun:
+        line += f", behind {begun:,} of an earlier run"
+    return line + ("" if files.output == STANDARD else f"; wrote {files.output}")
+
+
+def summary(counts: Counts) -> str:
+    """Say what became of rows."""
     parts = [f"{counts.rows:,} rows: {counts.negative:,} negative, {counts.positive:,} positive"]
     if counts.truncated:
         parts.append(f"{counts.truncated:,} of them cut to the model's limit")
@@ -206,7 +235,9 @@ def _closing_line(counts: Counts, begun: int, seconds: float, files: Files) -> s
         parts.append(f"{counts.empty:,} without a text")
     if counts.unreadable:
         parts.append(f"{counts.unreadable:,} unreadable")
-    line = "; ".join(parts) + f". {done:,} rows in {seconds:.1f} s, {done / max(seconds, 1e-3):,.0f}/s"
-    if begun:
-        line += f", behind {begun:,} of an earlier run"
-    return line + ("" if files.output == STANDARD else f"; wrote {files.output}")
+    return "; ".join(parts)
+
+
+def rate(rows: int, seconds: float) -> str:
+    """Say how long rows took."""
+    return f"{rows:,} rows in {seconds:.1f} s, {rows / max(seconds, 1e-3):,.0f}/s"

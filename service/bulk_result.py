@@ -41,6 +41,9 @@ class Counts(msgspec.Struct, frozen=True):
         """Rows with a prediction."""
         return self.negative + self.positive
 
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*map(sum, zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)))
+
     def plus(self, scores: Scores) -> "Counts":
         """Count the rows of another block."""
         labels, notes = scores.label, scores.note

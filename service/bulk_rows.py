@@ -120,16 +120,48 @@ class Rows(ABC, Generic[_R]):
         return None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How rows are to be read and written, as far as somebody says so; the rest is in the names of the files.
+
+    Attributes:
+        format: Of the files; None is what each ends in.
+        delimiter: None is a comma, but a tab where a file's name says so.
+        text_column, prefix, header: As in `Layout`.
+    """
+
+    format: Format | None = None
+    text_column: str = "text"
+    prefix: str = ""
+    delimiter: str | None = None
+    header: bool = True
+
+    def layout(self, source: Path, output: Path) -> Layout:
+        """Return how the rows of one file are read and written.
+
+        Raises:
+            CommandError: Nothing says its format, the output ends in another, or the delimiter is none.
+        """
+        format_ = choose_format(source, output, self.format)
+        delimiter = choose_delimiter(source, self.delimiter)
+        return Layout(format_, self.text_column, self.prefix, delimiter, self.header)
+
+
+def named_format(path: Path) -> Format | None:
+    """Return the format that a file's ending names, packed or not."""
+    return _ENDINGS.get(_ending(path))
+
+
 def choose_format(source: Path, output: Path, asked: Format | None) -> Format:
     """Tell the format of rows: the one that is asked for, or by what the input ends in, or else the output.
 
     Raises:
         CommandError: Nothing says it, or the output ends in another format.
     """
-    found = asked or _ENDINGS.get(_ending(source)) or _ENDINGS.get(_ending(output))
+    found = asked or named_format(source) or named_format(output)
     if found is None:
         raise CommandError(f"--format has to say what {source} is, as it ends in none of {', '.join(_ENDINGS)}")
-    if _ENDINGS.get(_ending(output), found) != found:
+    if (named_format(output) or found) != found:
         raise CommandError(f"--output has to be {found} as the input is, found {output}")
     return found
 

@@ -14,9 +14,9 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperCommand
 
-from charlstm.errors import CharLSTMError
+from charlstm.errors import CharLSTMError, missing_package
 from service import setting_flags
-from service.errors import ServiceError
+from service.errors import CommandError, ServiceError
 from service.settings import ENV_PREFIX, Settings
 
 _HELP = """Sentiment from a character-level LSTM that shows its memory: over HTTP, for files, for a text.
@@ -86,10 +86,16 @@ _ARTIFACTS: Path = Settings.model_fields["artifacts"].default
         "score tweets.csv --output scored.csv",
         "score reviews.parquet --text-column body --output scored.parquet",
         "score - --format jsonl < reviews.jsonl | jq .label",
+        "score reviews/ --output scored/ --ray",
     ),
 )
 def _score(  # noqa: PLR0913  a command's parameters are its arguments and flags
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="The file; - is standard input.", show_default=False)],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="The file; - is standard input. With --ray a folder of files.", show_default=False
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where rows go, in the format of INPUT; - is standard output.")
     ] = Path("-"),
@@ -114,6 +120,13 @@ def _score(  # noqa: PLR0913  a command's parameters are its arguments and flags
     header: Annotated[bool, typer.Option(help="Whether the first line of CSV names the columns.")] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever is there of an earlier run.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor counts.")] = False,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Judge a folder of files on a Ray cluster, into the folder OUTPUT.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Models that judge at a time.", show_default="what the cluster holds"),
+    ] = None,
 ) -> None:
     """Judge every row of a file of any size: CSV, JSON lines or Parquet. Needs no server.
 
@@ -125,14 +138,20 @@ def _score(  # noqa: PLR0913  a command's parameters are its arguments and flags
     The exit code is 0 if the result is written, 1 if it is and not one of its rows could be judged, and 2 if it is not.
     """
     from service.bulk_command import Files, Machine, score  # noqa: PLC0415  it imports torch
-    from service.bulk_rows import Layout, choose_delimiter, choose_format  # noqa: PLC0415  likewise
+    from service.bulk_rows import Asked  # noqa: PLC0415  likewise
 
     def run() -> int:
-        layout = Layout(
-            choose_format(source, output, form), text_column, prefix, choose_delimiter(source, delimiter), header
-        )
+        asked = Asked(form, text_column, prefix, delimiter, header)
         machine = Machine(artifacts, device, precision, threads)
-        return score(Files(source, output, layout), machine, fresh=fresh, quiet=quiet)
+        if source.is_dir() and not ray:
+            raise CommandError(f"{source} is a folder, which takes --ray")
+        if not ray:
+            return score(Files(source, output, asked.layout(source, output)), machine, fresh=fresh, quiet=quiet)
+        try:
+            from service.bulk_ray import Job, score_folder  # noqa: PLC0415  Ray is large, and optional
+        except ModuleNotFoundError as error:
+            raise missing_package(error, "ray") from error
+        return score_folder(Job(source, output, asked, machine, fresh), workers, quiet=quiet)
 
     _in_one_line(run)
 

@@ -1,0 +1,201 @@
+"""What `python -m service score --ray` does: judges the files of a folder on all machines of a Ray cluster.
+
+Each file is work for one actor of Ray Data, which has loaded the model once, and becomes a part of the result: the very
+file that the command makes of it on one machine. So a part is there whole or not at all, and what was begun of one goes
+on where it was stopped, on whatever machine. All machines have to see the folders and the model under the same paths.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import ray
+import ray.data
+from ray.exceptions import RayError
+
+from charlstm.artifacts import load_artifacts
+from charlstm.errors import CharLSTMError
+from charlstm.replacing import replacing
+from service.bulk_command import INTERRUPTED, Files, Machine, exit_code, load_scorer, rate, score_file, summary
+from service.bulk_progress import bulk_progress
+from service.bulk_result import Counts, Task
+from service.bulk_rows import STANDARD, Asked, named_format
+from service.errors import CommandError, ServiceError
+
+_TASK: Final = "_task.json"  # readers of a folder pass over names that begin so
+
+
+@dataclass(frozen=True)
+class Job:
+    """A folder to be judged: where from, where to, how its files are read, and what judges them."""
+
+    source: Path
+    output: Path
+    asked: Asked
+    machine: Machine
+    fresh: bool = False
+
+    def files(self, name: str) -> Files:
+        """Return a file by its path in the folder, and where its part goes."""
+        source, output = self.source / name, self.output / name
+        return Files(source, output, self.asked.layout(source, output))
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What became of a file: counts, or why there are none."""
+
+    name: str
+    counts: Counts = Counts()
+    done: int = 0
+    error: str | None = None
+
+
+class Judge:
+    """An actor: one model, and one file after the other.
+
+    Raises:
+        CharLSTMError: This machine has no such model, or no such device.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._scorer = load_scorer(job.machine)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        """Judge the files named in a batch; Ray calls it again, elsewhere, if this actor dies over them."""
+        return {"part": [msgspec.json.encode(self._judged(str(name))) for name in batch["name"]]}
+
+    def _judged(self, name: str) -> Part:
+        try:
+            files = self._job.files(name)
+            files.output.parent.mkdir(parents=True, exist_ok=True)
+            counts, begun, _ = score_file(files, self._scorer, fresh=self._job.fresh, quiet=True)
+        except (CharLSTMError, ServiceError) as error:
+            return Part(name, error=str(error))
+        return Part(name, counts, counts.rows - begun)
+
+
+def score_folder(job: Job, workers: int | None, *, quiet: bool) -> int:
+    """Judge every file that has no part yet; say on standard error what became of them, and return the exit code.
+
+    Args:
+        job: What to do.
+        workers: How many actors; by default as many as the cluster has room for.
+        quiet: Whether to show errors alone.
+
+    Raises:
+        CharLSTMError: There is no such model.
+        CommandError: There is nothing to judge, the result belongs to something else, or Ray cannot do it.
+    """
+    if job.output == STANDARD:
+        raise CommandError("--ray needs --output, a folder for the parts of the result")
+    job = replace(job, source=job.source.resolve(), output=job.output.resolve(), machine=_same_everywhere(job.machine))
+    names = _names(job)
+    task = _begin(job)
+    left = [name for name in names if not _is_there(job, name, task)]
+    left.sort(key=lambda name: -(job.source / name).stat().st_size)  # the longest first, or all would wait for it
+    counts, done, errors, started = Counts(), 0, [], time.monotonic()
+    try:
+        with bulk_progress(0, quiet=quiet) as progress:
+            for number, part in enumerate(_judged(job, left, workers), start=1):
+                counts, done = counts + part.counts, done + part.done
+                errors += [part.error] if part.error else []
+                progress.reached(counts.rows, number / len(left))
+    except KeyboardInterrupt:
+        print("charlstm: stopped; the same command goes on from here", file=sys.stderr)  # noqa: T201  its user reads it
+        return INTERRUPTED
+    for error in errors:
+        print(f"charlstm: {error}", file=sys.stderr)  # noqa: T201  likewise
+    if not quiet:
+        before = f", where {len(names) - len(left):,} were already" if len(left) < len(names) else ""
+        made = f"wrote {len(left) - len(errors):,} of {len(names):,} parts into {job.output}{before}"
+        print(f"{summary(counts)}. {rate(done, time.monotonic() - started)}; {made}", file=sys.stderr)  # noqa: T201  likewise
+    return 2 if errors else exit_code(counts)
+
+
+def _same_everywhere(machine: Machine) -> Machine:
+    """Say what would depend on the folder and the machine that the command runs on."""
+    return replace(machine, artifacts=machine.artifacts.resolve(), threads=machine.threads or 1)
+
+
+def _names(job: Job) -> list[str]:
+    """Return the files to judge, by their paths in the folder."""
+    if not job.source.is_dir():
+        found = "a file" if job.source.exists() else "nothing there"
+        raise CommandError(f"{job.source}: expected a folder of files, for --ray, found {found}")
+    if job.output.is_relative_to(job.source):
+        raise CommandError(f"--output has to be outside {job.source}, found {job.output}")
+    inside = [path.relative_to(job.source) for path in job.source.rglob("*") if path.is_file()]
+    shown = [path for path in inside if not any(name.startswith((".", "_")) for name in path.parts)]
+    names = sorted(str(path) for path in shown if job.asked.format or named_format(path))
+    if not names:
+        raise CommandError(f"{job.source} holds no file of rows (--format says what files of other endings are)")
+    return names
+
+
+def _begin(job: Job) -> Path:
+    """Note what the parts are made with, or see that it is the same; return where that stands."""
+    path = job.output / _TASK
+    options = {f"--{name.replace('_', '-')}": str(value) for name, value in asdict(job.asked).items()}
+    precision = {"--precision": job.machine.precision}
+    task = Task(None, load_artifacts(job.machine.artifacts).version, options | precision)
+    try:
+        if path.exists() and not job.fresh:
+            if difference := msgspec.json.decode(path.read_bytes(), type=Task).difference(task):
+                raise CommandError(f"{job.output} was begun with {difference}; --fresh begins anew")
+            return path
+        job.output.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        with replacing(path, new):
+            new.write_bytes(msgspec.json.encode(task))
+    except OSError as error:
+        raise CommandError(f"cannot write {job.output}: {error.strerror or error}") from error
+    except msgspec.DecodeError as error:
+        raise CommandError(f"{path} cannot be read ({error}); --fresh begins anew") from error
+    return path
+
+
+def _is_there(job: Job, name: str, task: Path) -> bool:
+    """Tell whether a file's part was made with this task, and of what the file holds now."""
+    part = job.output / name
+    oldest = max(task.stat().st_mtime_ns, (job.source / name).stat().st_mtime_ns)
+    return part.exists() and part.stat().st_mtime_ns >= oldest
+
+
+def _judged(job: Job, names: Sequence[str], workers: int | None) -> Iterator[Part]:
+    """Have files judged, and return each when it is done."""
+    if not names:
+        return
+    needs = {"num_gpus": 1} if job.machine.device.startswith("cuda") else {"num_cpus": job.machine.threads}
+    try:
+        _join_cluster()
+        pool = ray.data.ActorPoolStrategy(
+            size=min(workers or _room(**needs), len(names)), max_tasks_in_flight_per_actor=1
+        )
+        rows = ray.data.from_items([{"name": name} for name in names], override_num_blocks=len(names))
+        judged = rows.map_batches(Judge, fn_constructor_args=(job,), batch_size=1, compute=pool, **needs)
+        for row in judged.iter_rows():
+            yield msgspec.json.decode(row["part"], type=Part)
+    except RayError as error:
+        raise CommandError(f"Ray cannot do it: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _join_cluster() -> None:
+    """Join the cluster that RAY_ADDRESS names, or that runs on this machine; if there is none, this machine is one."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # the command says itself how it goes
+
+
+def _room(num_cpus: float = 0, num_gpus: float = 0) -> int:
+    """Return how many actors the cluster has room for, at least one."""
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray says no type there
+    return max(1, int(there.get("GPU", 0) // num_gpus if num_gpus else there.get("CPU", 0) // num_cpus))
