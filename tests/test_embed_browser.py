@@ -20,6 +20,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect
 
+from service.settings import Settings
 from tests.chromium import chromium
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE
@@ -148,7 +149,7 @@ class Visit:
 
         eventually(look)
 
-    def set(self, name: str, value: str) -> None:
+    def set(self, name: str, value: str | None) -> None:
         self.page.locator("charlstm-gates").evaluate(f"(element, value) => {{ element.{name} = value }}", value)
 
     def wait_for_answer(self, answer: dict[str, Any]) -> None:
@@ -230,7 +231,7 @@ def element(text: str, more: str = "") -> str:
 
 def test_a_text_is_shown_with_its_answer(seen: Visit, service: Service) -> None:
     """Label and probability are those of `/gates`, and what speaks for either side is painted as such."""
-    seen.open(element(TEXT))
+    seen.open(element(TEXT, 'service=""'))  # which is none, so that where the script came from is asked
     answer = service.ask(TEXT)
     seen.wait_for_answer(answer)
     letters = seen.page.locator("[part=text] .letter")
@@ -269,8 +270,12 @@ def test_another_text_gets_another_answer(seen: Visit, service: Service) -> None
     seen.page.locator("charlstm-gates").evaluate("element => { element.text = 'map'; element.model = 'article' }")
     seen.wait_for_answer(service.ask("map", model="article"))
     assert seen.texts == [TEXT, OTHER, "map"]
-    seen.set("text", "")
-    expect(seen.part("verdict")).to_have_text("no text yet")
+    for nothing in ("", None):
+        seen.set("text", TEXT)
+        expect(seen.part("verdict")).not_to_have_text("no text yet")
+        seen.set("text", nothing)
+        expect(seen.part("verdict")).to_have_text("no text yet")
+    expect(seen.page.locator("charlstm-gates")).not_to_have_attribute("text", re.compile(""))
 
 
 def test_an_answer_that_comes_too_late_is_dropped(seen: Visit, service: Service) -> None:
@@ -437,12 +442,43 @@ def test_only_what_is_nearly_in_view_is_asked(seen: Visit) -> None:
 
 def test_many_at_once_wait_for_each_other(seen: Visit) -> None:
     """All are answered, no more than two are on their way at a time, and one that is taken away is not asked for."""
-    seen.page.route(GATES, seen.late(20))
-    seen.open(element("gone", "id=gone hidden") + "".join(element(f"text {index}") for index in range(8)))
+    held: list[Route] = []
+    send = seen.late(20)
+    seen.page.route(GATES, lambda route: held.append(route) if len(held) < 2 else send(route))
+    seen.open("".join(element(f"text {index}") for index in range(5)) + element("gone", "id=gone"))
+    expect(seen.page.locator("#gone")).to_be_in_viewport()
+    seen.wait_until(lambda: len(held) == 2)
     seen.page.evaluate("document.getElementById('gone').remove()")
-    expect(seen.part("probability")).to_have_count(8)
-    assert sorted(seen.texts) == [f"text {index}" for index in range(8)]
+    for route in held:
+        route.continue_()
+    expect(seen.part("probability")).to_have_count(5)
+    assert seen.texts == [f"text {index}" for index in range(5)]
     assert seen.most_in_flight <= 2
+
+
+def test_a_service_that_hangs_keeps_no_other_waiting(seen: Visit) -> None:
+    """Each service has places of its own, and a question that is not answered in time gives its place to the next."""
+    seen.page.add_init_script("""
+        window.patience = [];
+        AbortSignal.timeout = (milliseconds) => {
+            const late = new AbortController();
+            window.patience.push({ milliseconds, end: () => late.abort(new DOMException("late", "TimeoutError")) });
+            return late.signal;
+        };
+    """)
+    held: list[Route] = []
+    seen.page.route("http://hangs.example/gates", lambda route: held.append(route))  # noqa: PLW0108  it is marked, as `append` cannot be
+    hanging = 'service="http://hangs.example"'
+    seen.open("".join(element(f"text {index}", hanging) for index in range(3)) + element(TEXT), policy=False)
+    expect(seen.page.locator(".answer").last.locator("[part=probability]")).to_be_visible()
+    seen.wait_until(lambda: len(held) == 2)
+    shortest = seen.page.evaluate("Math.min(...window.patience.map(({ milliseconds }) => milliseconds))")
+    assert shortest > Settings.model_fields["deadline_seconds"].default * 1000
+    for count in (2, 3):
+        seen.page.evaluate("window.patience.splice(0).forEach(({ end }) => end())")
+        expect(seen.problem.filter(has_text="http://hangs.example took too long")).to_have_count(count)
+        seen.wait_until(lambda: len(held) == 3)
+    assert seen.texts.count(TEXT) == 1
 
 
 # What goes wrong
@@ -479,6 +515,30 @@ def test_a_service_with_too_much_to_do_is_asked_again(seen: Visit, service: Serv
     expect(seen.problem).to_be_hidden()
     assert len(seen.asked) == 3
     seen.faults.clear()  # the browser's own lines of the two refusals
+
+
+def test_a_question_that_gets_lost_is_asked_again(seen: Visit, service: Service) -> None:
+    """Where the service is there, one lost connection is not taken for a missing permission."""
+    seen.page.route(GATES, lambda route: route.abort("connectionreset"), times=1)
+    seen.open(element(TEXT))
+    seen.wait_for_answer(service.ask(TEXT))
+    assert len(seen.asked) == 2
+    assert {"ERR_CONNECTION_RESET" in fault for fault in seen.faults} == {True}
+    seen.faults.clear()
+
+
+@pytest.mark.parametrize("body", ["{}", "null", '{"probabilities": {"negative": 0.5}}', "<p>Welcome"])
+def test_what_is_no_answer_of_the_service_is_told(seen: Visit, service: Service, body: str) -> None:
+    """Another service may stand at its address; once it has gone, the element can be told to ask again."""
+    headers = {"Access-Control-Allow-Origin": "*"}
+    seen.page.route(GATES, lambda route: route.fulfill(status=200, headers=headers, body=body), times=1)
+    seen.open(element(TEXT))
+    expect(seen.problem).to_contain_text("What came back is no answer of this service")
+    expect(seen.part("verdict")).to_have_text("no answer")
+    expect(seen.part("text")).to_contain_text(TEXT)
+    seen.problem.get_by_role("button").click()
+    seen.wait_for_answer(service.ask(TEXT))
+    expect(seen.problem).to_be_hidden()
 
 
 def test_a_page_that_is_not_named_is_told_who_can_name_it(browser: Browser, service: Service) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, WebSocketRoute, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, WebSocketRoute, expect
 
 from tests.chromium import chromium
 from tests.served import Served, eventually, served
@@ -381,6 +381,24 @@ def test_what_is_changed_is_taken_along(seen: Visit, service: Service, tmp_path:
     seen.page.goto(link)
     seen.wait_for_text("#held", "cell state of unit 7 held at 0.+without .love.")
     expect(seen.page.locator("#changed-short")).to_have_text(shown)
+
+
+def test_what_is_taken_along_is_of_when_it_was_wanted(seen: Visit, tmp_path: Path) -> None:
+    """If the reader undoes the change while the service writes the file, what is said of the file is still true."""
+    seen.write(TEXT)
+    seen.page.locator("#coloured .word").nth(1).click()
+    seen.wait_for_text("#changed", "→")
+    held: list[Route] = []
+    seen.page.route("**/gates", lambda route: held.append(route))  # noqa: PLW0108  it is marked, as `append` cannot be
+    with seen.page.expect_download() as download:
+        with seen.page.expect_request("**/gates"):
+            seen.page.click("[data-take=json]")
+        seen.page.click("#changed-undo")
+        expect(seen.page.locator("#take-note")).to_be_hidden()
+        held[0].continue_()
+    download.value.save_as(tmp_path / "json")
+    assert len(json.loads((tmp_path / "json").read_bytes())["tokens"]) == len(TEXT) - len(" love")
+    seen.wait_for_text("#taken", "-changed.json, of the changed answer: without .love.")
 
 
 def test_a_link_that_does_not_fit_says_so(seen: Visit, service: Service) -> None:

@@ -3,6 +3,8 @@
 
 import { element } from "./format.js";
 import { Problem, Unreachable } from "./http.js";
+import { TooLate } from "./queue.js";
+import { NotAllowed } from "./reach.js";
 
 export class Complaint {
   #words = element("p");
@@ -30,30 +32,18 @@ export class Complaint {
  * Say what was wrong.
  * @param {unknown} error
  * @param {string} address of the service that was asked
- * @returns {Promise<{title: string, detail: string}>}
+ * @returns {{title: string, detail: string}}
  */
-export async function wrongWith(error, address) {
+export function wrongWith(error, address) {
   if (!URL.canParse(address, document.baseURI)) return { title: "No service", detail: `${address} is no address.` };
-  const service = new URL(address, document.baseURI);
+  const { origin } = new URL(address, document.baseURI);
   if (error instanceof Problem) return { title: error.title, detail: error.message };
-  if (!(error instanceof Unreachable)) return { title: "No answer", detail: "What came back is no answer of this service." };
-  const mine = service.origin === location.origin;
-  if (!mine && (await lives(service))) {
+  if (error instanceof TooLate) return { title: "No answer", detail: `The service at ${origin} took too long.` };
+  if (error instanceof NotAllowed) {
     const pages = location.origin === "null" ? "pages opened as files" : `pages of ${location.origin}`;
-    return { title: "Not allowed here", detail: `The service at ${service.origin} does not answer ${pages}: its setting allowed_origins has to name them.` };
+    return { title: "Not allowed here", detail: `The service at ${origin} does not answer ${pages}: its setting allowed_origins has to name them.` };
   }
-  return { title: "No connection", detail: `Nothing answers at ${service.origin}${mine ? "" : ", or this page’s content security policy forbids to ask there"}.` };
-}
-
-/**
- * Tell whether the service is there: browsers do not say whether it is that, or whether this page may not ask it. Its
- * script may be read by every page.
- * @param {URL} service
- */
-async function lives(service) {
-  try {
-    return (await fetch(new URL("embed.js", service), { method: "HEAD", cache: "no-cache" })).ok;
-  } catch {
-    return false;
-  }
+  if (!(error instanceof Unreachable)) return { title: "No answer", detail: "What came back is no answer of this service." };
+  const forbidden = origin === location.origin ? "" : ", or this page’s content security policy forbids to ask there";
+  return { title: "No connection", detail: `Nothing answers at ${origin}${forbidden}.` };
 }

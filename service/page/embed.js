@@ -11,7 +11,7 @@ import { element, percent, side, signed, verdictOf } from "./format.js";
 import { Memory } from "./gates-memory.js";
 import { STYLE } from "./gates-style.js";
 import { lettersOf, scaleFor } from "./letters.js";
-import { inTurn } from "./queue.js";
+import { askService } from "./reach.js";
 import { SIGNAL_NAMES } from "./signals.js";
 import { Trace } from "./trace.js";
 
@@ -111,7 +111,7 @@ class CharlstmGates extends HTMLElement {
 
   /** The address of the service that is asked, with a slash at its end; it may be none. */
   get #service() {
-    return this.getAttribute("service")?.replace(/\/?$/, "/") ?? HOME;
+    return (this.getAttribute("service") || HOME).replace(/\/?$/, "/");
   }
 
   #come() {
@@ -157,11 +157,13 @@ class CharlstmGates extends HTMLElement {
     const mine = (this.#asking = new AbortController());
     this.#complaint.hide();
     this.#show("reading");
-    const answer = await this.#answerTo({ text, detail: "summary", signals: [this.#signal] }, mine.signal, this.#complaint);
+    const question = { text, detail: "summary", signals: [this.#signal] };
+    const answer = await this.#answerTo(question, mine.signal, this.#complaint, (trace) => {
+      this.#showAnswer(trace);
+      this.#trace = trace;
+    });
     if (mine.signal.aborted) return;
     if (!answer) return this.#show("problem");
-    this.#trace = new Trace(text, answer);
-    this.#showAnswer(this.#trace);
     this.dispatchEvent(new CustomEvent("charlstm-answer", { bubbles: true, composed: true, detail: answer }));
     this.#askMap();
   }
@@ -174,29 +176,31 @@ class CharlstmGates extends HTMLElement {
     if (!trace || !this.hasAttribute("open") || this.#memory.shows(signal)) return;
     const mine = (this.#askingMap = new AbortController());
     const part = { signals: [signal], layers: [trace.layers.length - 1], units: { top: Math.min(trace.units, MOST_UNITS) } };
-    const answer = await this.#answerTo({ text: trace.text, ...part }, mine.signal, this.#mapComplaint);
-    if (mine.signal.aborted) return;
-    if (answer) this.#memory.show(new Trace(trace.text, answer), signal, answer.layers[0].units);
-    else this.#memory.forget();
+    const answer = await this.#answerTo({ text: trace.text, ...part }, mine.signal, this.#mapComplaint, (found, { layers }) =>
+      this.#memory.show(found, signal, layers[0].units),
+    );
+    if (!answer && !mine.signal.aborted) this.#memory.forget();
   }
 
   /**
-   * Ask for a trace.
-   * @param {object} question
+   * Ask for a trace and show it. What cannot be shown is no answer of the service.
+   * @param {{text: string}} question
    * @param {AbortSignal} signal
    * @param {Complaint} complaint where it is said why there is none
-   * @returns {Promise<any | null>} null if there is none
+   * @param {(trace: Trace, answer: any) => void} show
+   * @returns {Promise<any | null>} the answer; null if there is none
    */
-  async #answerTo(question, signal, complaint) {
+  async #answerTo(question, signal, complaint, show) {
     const model = this.getAttribute("model");
     const body = { ...question, truncate: true, precision: DECIMALS, ...(model ? { model } : {}) };
     const service = this.#service;
     try {
-      return await inTurn(new URL("gates", new URL(service, document.baseURI)), body, signal);
+      const answer = await askService(new URL(service, document.baseURI), body, signal);
+      signal.throwIfAborted();
+      show(new Trace(question.text, answer), answer);
+      return answer;
     } catch (error) {
-      if (signal.aborted) return null;
-      const problem = await wrongWith(error, service);
-      if (!signal.aborted) complaint.show(problem);
+      if (!signal.aborted) complaint.show(wrongWith(error, service));
       return null;
     }
   }
@@ -204,27 +208,28 @@ class CharlstmGates extends HTMLElement {
   /** @param {Trace} trace */
   #showAnswer(trace) {
     const { label, probability } = verdictOf(trace.negative);
+    this.#memory.explain(trace);
+    this.#colour(trace);
     this.#show("answered");
     this.#card.dataset.label = label;
     this.#verdict.replaceChildren(element("span", { part: "label" }, label), " ", element("b", { part: "probability" }, percent(probability)));
     this.#mark.style.left = `${trace.negative * 100}%`;
     this.#note.textContent = trace.truncated ? "Longer than the model reads: what is pale was not read." : "";
-    this.#colour(trace);
-    this.#memory.explain(trace);
   }
 
   /** @param {Trace} trace */
   #colour(trace) {
     const steps = trace.stepOfCharacter();
     const scale = scaleFor(trace.contributions.steps);
-    this.#letters.replaceChildren();
+    const shown = [];
     for (const { letter, read } of lettersOf({ start: 0, stop: trace.points.length }, trace, steps, scale)) {
-      this.#letters.append(letter);
+      shown.push(letter);
       for (const step of read) this.#letterOf.set(step, letter);
       if (!read.length) continue;
       const share = read.reduce((sum, step) => sum + trace.contributions.steps[step], 0);
       letter.title = `${signed(share)} towards ${side(share)}; ${percent(trace.probabilities[read[read.length - 1]])} negative so far`;
     }
+    this.#letters.replaceChildren(...shown);
   }
 
   /** @param {number | null} step that is pointed at in the map */
@@ -240,7 +245,8 @@ for (const name of WORDS) {
       return this.getAttribute(name) ?? "";
     },
     set(value) {
-      this.setAttribute(name, value);
+      if (value === null || value === undefined) this.removeAttribute(name);
+      else this.setAttribute(name, value);
     },
   });
 }

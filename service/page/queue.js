@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * The questions of all elements of a page, in their order and a few at a time, so that a page that shows many answers
- * asks no more of the service than one that shows two. Where the service has too much to do, all of them wait as long as
- * it says, and ask again.
+ * asks no more of a service than one that shows two. Where a service has too much to do, all that is asked of it waits as
+ * long as it says, and is asked again. Each service has a line of its own.
  */
 
 import { exchange, Problem } from "./http.js";
@@ -12,11 +12,13 @@ import { exchange, Problem } from "./http.js";
 const AT_A_TIME = 2;
 const TRIES = 4;
 const LONGEST_REST = 10; // seconds; who is told to wait longer is told so
+const PATIENCE = 30; // seconds; a service gives up after 10 by itself, if it is not told otherwise
 
-/** @type {Question[]} */
-const waiting = [];
-let running = 0;
-let restsUntil = 0;
+/** The service has not answered in time. */
+export class TooLate extends Error {}
+
+/** @type {Map<string, Line>} by the origin of the service */
+const lines = new Map();
 
 /**
  * Ask for a document, in turn.
@@ -24,48 +26,72 @@ let restsUntil = 0;
  * @param {object} body
  * @param {AbortSignal} signal
  * @returns {Promise<any>}
- * @throws {Problem | import("./http.js").Unreachable | DOMException}
+ * @throws {Problem | import("./http.js").Unreachable | TooLate | DOMException}
  */
 export function inTurn(url, body, signal) {
-  return new Promise((resolve, reject) => {
-    waiting.push({ url, body, signal, resolve, reject });
-    askNext();
-  });
+  const line = lines.get(url.origin) ?? new Line();
+  lines.set(url.origin, line);
+  return new Promise((resolve, reject) => line.join({ url, body, signal, resolve, reject }));
 }
 
-async function askNext() {
-  if (running >= AT_A_TIME) return;
-  const question = waiting.shift();
-  if (!question) return;
-  running += 1;
-  try {
-    question.resolve(await answerTo(question));
-  } catch (error) {
-    question.reject(error);
-  } finally {
-    running -= 1;
-    askNext();
+/** The questions to one service. */
+class Line {
+  /** @type {Question[]} */
+  #waiting = [];
+  #running = 0;
+  #restsUntil = 0;
+
+  /** @param {Question} question */
+  join(question) {
+    this.#waiting.push(question);
+    this.#askNext();
   }
-}
 
-/** @param {Question} question */
-async function answerTo({ url, body, signal }) {
-  for (let tries = 1; ; tries++) {
-    await restIfTold();
-    signal.throwIfAborted();
+  async #askNext() {
+    if (this.#running >= AT_A_TIME) return;
+    const question = this.#waiting.shift();
+    if (!question) return;
+    this.#running += 1;
     try {
-      return await (await exchange(url, { body, signal })).json();
+      question.resolve(await this.#answerTo(question));
     } catch (error) {
-      const rest = restAfter(error);
-      if (rest === null || tries === TRIES) throw error;
-      restsUntil = Math.max(restsUntil, performance.now() + rest * 1000);
+      question.reject(error);
+    } finally {
+      this.#running -= 1;
+      this.#askNext();
+    }
+  }
+
+  /** @param {Question} question */
+  async #answerTo(question) {
+    for (let tries = 1; ; tries++) {
+      await this.#restIfTold();
+      question.signal.throwIfAborted();
+      try {
+        return await answerInTime(question);
+      } catch (error) {
+        const rest = restAfter(error);
+        if (rest === null || tries === TRIES) throw error;
+        this.#restsUntil = Math.max(this.#restsUntil, performance.now() + rest * 1000);
+      }
+    }
+  }
+
+  async #restIfTold() {
+    for (let left = this.#restsUntil - performance.now(); left > 0; left = this.#restsUntil - performance.now()) {
+      await new Promise((rested) => setTimeout(rested, left));
     }
   }
 }
 
-async function restIfTold() {
-  for (let left = restsUntil - performance.now(); left > 0; left = restsUntil - performance.now()) {
-    await new Promise((rested) => setTimeout(rested, left));
+/** @param {Question} question */
+async function answerInTime({ url, body, signal }) {
+  const late = AbortSignal.timeout(PATIENCE * 1000);
+  try {
+    return await (await exchange(url, { body, signal: AbortSignal.any([signal, late]) })).json();
+  } catch (error) {
+    if (late.aborted && error instanceof DOMException) throw new TooLate("The service took too long.");
+    throw error;
   }
 }
 

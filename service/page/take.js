@@ -24,6 +24,19 @@ import { unitFigure } from "./units.js";
  * @property {number | null} chosen the unit that is open
  */
 
+/**
+ * @typedef {object} Change what is changed, of what is shown
+ * @property {import("./what-if.js").Changes} changes as a link says it; none in a recording
+ * @property {import("./what-if.js").WhatIf["request"] | null} change as a request says it; null if nothing is changed
+ * @property {string} words
+ * @property {boolean} leavesNothing whether so much is left out that nothing can be read
+ *
+ * @typedef {Shown & Change} Taken
+ */
+
+/** @type {import("./what-if.js").Changes} */
+const UNCHANGED = { holds: [], cuts: [] };
+
 /** The buttons that take something along, and the line that says of what. */
 export class Taking {
   #shown;
@@ -49,9 +62,18 @@ export class Taking {
 
   /** Say beforehand what it is that one would take along. */
   showNote() {
+    const { change, words } = this.#now();
     const note = byId("take-note");
-    note.hidden = !this.#changed();
-    note.textContent = this.#changed() ? `Of the answer as it is changed: ${this.#whatIf.words}.` : "";
+    note.hidden = !change;
+    note.textContent = change ? `Of the answer as it is changed: ${words}.` : "";
+  }
+
+  /** What is there to take along at this moment, whatever the reader does meanwhile. @returns {Taken} */
+  #now() {
+    const shown = this.#shown();
+    const isChanged = !shown.recording && !this.#whatIf.isEmpty;
+    const { holds, cuts, request, words, leavesNothing } = this.#whatIf;
+    return { ...shown, changes: isChanged ? { holds, cuts } : UNCHANGED, change: isChanged ? request : null, words, leavesNothing };
   }
 
   /**
@@ -59,64 +81,65 @@ export class Taking {
    * @returns {Promise<string>} what to say when it is done
    */
   async #take(form) {
-    if (form === "link") return this.#copyLink();
-    const { recording } = this.#shown();
-    if (form === "png") return this.#saved(await this.#takePicture());
-    if (form === "json" && recording) return this.#saved(saveRecording(recording));
-    return this.#saved(await saveTrace(form, this.#takenText(), this.#changed()));
+    const taken = this.#now();
+    if (form === "link") return copyLink(taken);
+    const name = await savedAs(form, taken);
+    return taken.change ? `Saved as ${name}, of the changed answer: ${taken.words}.` : `Saved as ${name}.`;
   }
+}
 
-  async #copyLink() {
-    const { recording, text } = this.#shown();
-    const link = linkTo(recording ? "" : text, this.#changed() ? this.#whatIf : { holds: [], cuts: [] });
-    if (!navigator.clipboard) return link; // a page without https may not
-    await navigator.clipboard.writeText(link);
-    return `The link is copied; it carries the text${this.#changed() ? " and what is changed" : ""} behind the #, which no server sees.`;
-  }
+/**
+ * @param {Taken} taken
+ * @returns {Promise<string>} what to say when it is done
+ */
+async function copyLink({ recording, text, change, changes }) {
+  const link = linkTo(recording ? "" : text, changes);
+  if (!navigator.clipboard) return link; // a page without https may not
+  await navigator.clipboard.writeText(link);
+  return `The link is copied; it carries the text${change ? " and what is changed" : ""} behind the #, which no server sees.`;
+}
 
-  /** What is changed, as a request says it; null if nothing is. */
-  #changed() {
-    return this.#shown().recording || this.#whatIf.isEmpty ? null : this.#whatIf.request;
-  }
+/**
+ * @param {string} form
+ * @param {Taken} taken
+ * @returns {Promise<string>} the name of the file
+ */
+async function savedAs(form, taken) {
+  if (form === "json" && taken.recording) return saveRecording(taken.recording);
+  if (taken.change && taken.leavesNothing) throw new Problem({ title: "Nothing left", detail: "Nothing is left to read, so there is nothing to take along. Put a word back first." });
+  const trace = answered(taken.trace);
+  return form === "png" ? takePicture(trace, taken) : saveTrace(form, trace.text, taken.change);
+}
 
-  /** The text whose answer can be taken along, with what is changed. */
-  #takenText() {
-    if (this.#changed() && this.#whatIf.leavesNothing) throw new Problem({ title: "Nothing left", detail: "Nothing is left to read, so there is nothing to take along. Put a word back first." });
-    return answered(this.#shown().trace).text;
-  }
+/**
+ * Take a picture of the answer: of the changed one, if something is changed.
+ * @param {Trace} before
+ * @param {Taken} taken
+ */
+async function takePicture(before, taken) {
+  const { change, words } = taken;
+  if (!change) return savePicture(before, chartsOf(before, taken, null), null);
+  const after = new Trace(before.text, await askJson("gates", { text: before.text, ...change }));
+  const otherwise = change.cut.length ? null : before.probabilities;
+  return savePicture(after, chartsOf(after, taken, otherwise), { negative: before.negative, words });
+}
 
-  /** Take a picture of the answer: of the changed one, if something is changed. */
-  async #takePicture() {
-    const [text, change, before] = [this.#takenText(), this.#changed(), answered(this.#shown().trace)];
-    if (!change) return savePicture(before, this.#charts(before, null), null);
-    const words = this.#whatIf.words;
-    const after = new Trace(text, await askJson("gates", { text, ...change }));
-    const otherwise = change.cut.length ? null : before.probabilities;
-    return savePicture(after, this.#charts(after, otherwise), { negative: before.negative, words });
-  }
-
-  /** @param {string} name */
-  #saved(name) {
-    return this.#changed() ? `Saved as ${name}, of the changed answer: ${this.#whatIf.words}.` : `Saved as ${name}.`;
-  }
-
-  /**
-   * @param {Trace} of
-   * @param {number[] | null} otherwise P(negative) along the text before it was changed
-   * @returns {{title: string, figure: (width: number) => import("./charts.js").Figure}[]}
-   */
-  #charts(of, otherwise) {
-    const { layer, units, chosen, ...shown } = this.#shown();
-    const signal = signalOf(shown.signal);
-    const view = { layer, signal: signal.name, units, chosen, printed: true };
-    const dotted = otherwise ? " (dotted: unchanged)" : "";
-    return [
-      { title: `P(negative) so far${dotted}, and each character’s share in log-odds`, figure: (width) => storyFigure(of, otherwise, width) },
-      { title: `${signal.title} (${signal.other}), units by characters`, figure: (width) => memoryFigure(of, view, width) },
-      { title: "The gates, mean over the units", figure: (width) => gatesFigure(of, layer, width) },
-      ...(chosen === null ? [] : [{ title: `Unit ${chosen}`, figure: (/** @type {number} */ width) => unitFigure(of, layer, chosen, width) }]),
-    ];
-  }
+/**
+ * @param {Trace} of
+ * @param {Taken} taken
+ * @param {number[] | null} otherwise P(negative) along the text before it was changed
+ * @returns {{title: string, figure: (width: number) => import("./charts.js").Figure}[]}
+ */
+function chartsOf(of, { layer, units, chosen, ...taken }, otherwise) {
+  const signal = signalOf(taken.signal);
+  const view = { layer, signal: signal.name, units, chosen, printed: true };
+  const dotted = otherwise ? " (dotted: unchanged)" : "";
+  return [
+    { title: `P(negative) so far${dotted}, and each character’s share in log-odds`, figure: (width) => storyFigure(of, otherwise, width) },
+    { title: `${signal.title} (${signal.other}), units by characters`, figure: (width) => memoryFigure(of, view, width) },
+    { title: "The gates, mean over the units", figure: (width) => gatesFigure(of, layer, width) },
+    ...(chosen === null ? [] : [{ title: `Unit ${chosen}`, figure: (/** @type {number} */ width) => unitFigure(of, layer, chosen, width) }]),
+  ];
 }
 
 /**
