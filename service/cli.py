@@ -145,6 +145,8 @@ def _score(  # noqa: PLR0913  a command's parameters are its arguments and flags
         machine = Machine(artifacts, device, precision, threads)
         if source.is_dir() and not ray:
             raise CommandError(f"{source} is a folder, which takes --ray")
+        if workers is not None and not ray:
+            raise CommandError("--workers takes --ray")
         if not ray:
             return score(Files(source, output, asked.layout(source, output)), machine, fresh=fresh, quiet=quiet)
         try:
