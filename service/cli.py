@@ -125,7 +125,9 @@ def _score(  # noqa: PLR0913  a command's parameters are its arguments and flags
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Models that judge at a time.", show_default="what the cluster holds"),
+        typer.Option(
+            min=1, metavar="N", help="With --ray, models that judge at a time.", show_default="what the cluster holds"
+        ),
     ] = None,
 ) -> None:
     """Judge every row of a file of any size: CSV, JSON lines or Parquet. Needs no server.
