@@ -7,6 +7,7 @@ writes those before. Nothing is held but a few blocks of rows.
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import zlib
@@ -73,7 +74,7 @@ def score(files: Files, machine: Machine, *, fresh: bool, quiet: bool) -> int:
         CommandError: The input cannot be read, or the result not be written.
         BrokenPipeError: Nobody reads the result any more.
     """
-    _check(files)
+    check(files)
     scorer = load_scorer(machine)
     try:
         outcome = score_file(files, scorer, fresh=fresh, quiet=quiet)
@@ -91,13 +92,13 @@ def score_file(files: Files, scorer: BulkScorer, *, fresh: bool, quiet: bool) ->
     """Judge every row of a file with a model that is loaded; errors are those of `score`."""
     try:
         with _opened_rows(files) as rows:
-            before = _signature(files.source)
+            before = signature(files.source)
             whole = files.layout.format == "parquet"
             with result_at(files.output, lambda: _task(files, scorer), fresh=fresh, whole=whole) as result:
                 begun = result.begun.counts.rows if result.begun else 0
                 with bulk_progress(begun, quiet=quiet) as progress:
                     counts = _run(rows, scorer, result, files, progress)
-                if _signature(files.source) != before:
+                if signature(files.source) != before:
                     raise CommandError(f"{files.name} was changed while it was read; --fresh begins anew")
                 result.finish(rows.assemble)
     except BrokenPipeError:
@@ -149,13 +150,17 @@ def load_scorer(machine: Machine) -> BulkScorer:
     return BulkScorer.load(machine.artifacts, machine.device, precision)
 
 
-def _check(files: Files) -> None:
-    """Refuse what could only go wrong."""
+def check(files: Files) -> None:
+    """Refuse what could only go wrong.
+
+    Raises:
+        CommandError: The result would take the input's place, or a Parquet file be compressed once more.
+    """
     both = STANDARD not in (files.source, files.output) and files.output.exists() and files.source.exists()
     if both and files.output.samefile(files.source):
-        raise CommandError("--output has to be another file than the input")
+        raise CommandError(f"--output has to be another file than the input, {files.source}")
     if files.layout.format == "parquet" and (is_packed(files.source) or is_packed(files.output)):
-        raise CommandError("a Parquet file is compressed inside; .gz is for CSV and JSON lines")
+        raise CommandError(f"{files.name}: a Parquet file is compressed inside; .gz is for CSV and JSON lines")
 
 
 @contextmanager
@@ -206,12 +211,13 @@ def _task(files: Files, scorer: BulkScorer) -> Task:
     return Task(digest, scorer.artifacts.version, options)
 
 
-def _signature(source: Path) -> tuple[int, int] | None:
-    """What changes when a file does."""
-    if not source.is_file():
+def signature(source: Path) -> tuple[int, int] | None:
+    """Return what changes when a file does, its size and time; None where there is no plain file."""
+    try:
+        status = source.stat()
+    except OSError:
         return None
-    status = source.stat()
-    return status.st_size, status.st_mtime_ns
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def _unreadable(files: Files, error: Exception) -> CommandError:

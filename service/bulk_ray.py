@@ -3,14 +3,17 @@
 Each file is work for one actor of Ray Data, which has loaded the model once, and becomes a part of the result: the very
 file that the command makes of it on one machine. So a part is there whole or not at all, and what was begun of one goes
 on where it was stopped, on whatever machine. All machines have to see the folders and the model under the same paths.
+
+Beside the parts, `_task.json` says what all of them are made with, and `_made_of` for each of them what it is made of.
 """
 
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +25,26 @@ from ray.exceptions import RayError
 from charlstm.artifacts import load_artifacts
 from charlstm.errors import CharLSTMError
 from charlstm.replacing import replacing
-from service.bulk_command import INTERRUPTED, Files, Machine, exit_code, load_scorer, rate, score_file, summary
+from service.bulk_command import (
+    INTERRUPTED,
+    Files,
+    Machine,
+    Outcome,
+    check,
+    exit_code,
+    load_scorer,
+    rate,
+    score_file,
+    signature,
+    summary,
+)
 from service.bulk_progress import bulk_progress
 from service.bulk_result import Counts, Task
 from service.bulk_rows import STANDARD, Asked, named_format
-from service.errors import CommandError, ServiceError
+from service.errors import CannotGoOnError, CommandError, ServiceError
 
 _TASK: Final = "_task.json"  # readers of a folder pass over names that begin so
+_MADE_OF: Final = "_made_of"
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,10 @@ class Job:
         """Return a file by its path in the folder, and where its part goes."""
         source, output = self.source / name, self.output / name
         return Files(source, output, self.asked.layout(source, output))
+
+    def record(self, name: str) -> Path:
+        """Return where it says what a part is made of."""
+        return self.output / _MADE_OF / f"{name}.json"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -73,12 +93,33 @@ class Judge:
 
     def _judged(self, name: str) -> Part:
         try:
-            files = self._job.files(name)
-            files.output.parent.mkdir(parents=True, exist_ok=True)
-            counts, begun, _ = score_file(files, self._scorer, fresh=self._job.fresh, quiet=True)
+            counts, begun, _ = self._make(name)
         except (CharLSTMError, ServiceError) as error:
             return Part(name, error=str(error))
+        except OSError as error:
+            return Part(name, error=f"cannot write {self._job.output / name}: {error.strerror or error}")
         return Part(name, counts, counts.rows - begun)
+
+    def _make(self, name: str) -> Outcome:
+        """Make a part, and note of what; if the file changes in between, the note is of what it was."""
+        files, record = self._job.files(name), self._job.record(name)
+        check(files)
+        for folder in (files.output.parent, record.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)  # what it says would be of the part that is replaced
+        made_of = _made_of(files)
+        outcome = self._score(files)
+        new = record.with_suffix(".new")
+        with replacing(record, new):
+            new.write_bytes(made_of)
+        return outcome
+
+    def _score(self, files: Files) -> Outcome:
+        """Judge a file; what is there of one that is not the same any more, or of another task, is begun anew."""
+        try:
+            return score_file(files, self._scorer, fresh=self._job.fresh, quiet=True)
+        except CannotGoOnError:
+            return score_file(files, self._scorer, fresh=True, quiet=True)
 
 
 def score_folder(job: Job, workers: int | None, *, quiet: bool) -> int:
@@ -95,11 +136,11 @@ def score_folder(job: Job, workers: int | None, *, quiet: bool) -> int:
     """
     if job.output == STANDARD:
         raise CommandError("--ray needs --output, a folder for the parts of the result")
-    job = replace(job, source=job.source.resolve(), output=job.output.resolve(), machine=_same_everywhere(job.machine))
+    job = _same_everywhere(job)
     names = _names(job)
-    task = _begin(job)
-    left = [name for name in names if not _is_there(job, name, task)]
-    left.sort(key=lambda name: -(job.source / name).stat().st_size)  # the longest first, or all would wait for it
+    _begin(job)
+    left = [name for name in names if not _is_there(job, name)]
+    left.sort(key=lambda name: signature(job.source / name) or (0, 0), reverse=True)  # all would wait for the longest
     counts, done, errors, started = Counts(), 0, [], time.monotonic()
     try:
         with bulk_progress(0, quiet=quiet) as progress:
@@ -119,9 +160,10 @@ def score_folder(job: Job, workers: int | None, *, quiet: bool) -> int:
     return 2 if errors else exit_code(counts)
 
 
-def _same_everywhere(machine: Machine) -> Machine:
-    """Say what would depend on the folder and the machine that the command runs on."""
-    return replace(machine, artifacts=machine.artifacts.resolve(), threads=machine.threads or 1)
+def _same_everywhere(job: Job) -> Job:
+    """Say what would depend on the folder and the machine that the command runs on; links are each machine's own."""
+    machine = replace(job.machine, artifacts=job.machine.artifacts.absolute(), threads=job.machine.threads or 1)
+    return replace(job, source=job.source.absolute(), output=job.output.absolute(), machine=machine)
 
 
 def _names(job: Job) -> list[str]:
@@ -129,8 +171,11 @@ def _names(job: Job) -> list[str]:
     if not job.source.is_dir():
         found = "a file" if job.source.exists() else "nothing there"
         raise CommandError(f"{job.source}: expected a folder of files, for --ray, found {found}")
-    if job.output.is_relative_to(job.source):
+    source, output = job.source.resolve(), job.output.resolve()
+    if output.is_relative_to(source):
         raise CommandError(f"--output has to be outside {job.source}, found {job.output}")
+    if source.is_relative_to(output):  # a part could take the place of a file
+        raise CommandError(f"--output has to be a folder that {job.source} is not in, found {job.output}")
     inside = [path.relative_to(job.source) for path in job.source.rglob("*") if path.is_file()]
     shown = [path for path in inside if not any(name.startswith((".", "_")) for name in path.parts)]
     names = sorted(str(path) for path in shown if job.asked.format or named_format(path))
@@ -139,18 +184,17 @@ def _names(job: Job) -> list[str]:
     return names
 
 
-def _begin(job: Job) -> Path:
-    """Note what the parts are made with, or see that it is the same; return where that stands."""
-    path = job.output / _TASK
-    options = {f"--{name.replace('_', '-')}": str(value) for name, value in asdict(job.asked).items()}
-    precision = {"--precision": job.machine.precision}
-    task = Task(None, load_artifacts(job.machine.artifacts).version, options | precision)
+def _begin(job: Job) -> None:
+    """Note what the parts are made with, or see that it is the same."""
+    path, task = job.output / _TASK, _task(job)
     try:
         if path.exists() and not job.fresh:
             if difference := msgspec.json.decode(path.read_bytes(), type=Task).difference(task):
                 raise CommandError(f"{job.output} was begun with {difference}; --fresh begins anew")
-            return path
+            return
         job.output.mkdir(parents=True, exist_ok=True)
+        if (made_of := job.output / _MADE_OF).exists():
+            shutil.rmtree(made_of)
         new = path.with_suffix(".new")
         with replacing(path, new):
             new.write_bytes(msgspec.json.encode(task))
@@ -158,14 +202,30 @@ def _begin(job: Job) -> Path:
         raise CommandError(f"cannot write {job.output}: {error.strerror or error}") from error
     except msgspec.DecodeError as error:
         raise CommandError(f"{path} cannot be read ({error}); --fresh begins anew") from error
-    return path
 
 
-def _is_there(job: Job, name: str, task: Path) -> bool:
-    """Tell whether a file's part was made with this task, and of what the file holds now."""
-    part = job.output / name
-    oldest = max(task.stat().st_mtime_ns, (job.source / name).stat().st_mtime_ns)
-    return part.exists() and part.stat().st_mtime_ns >= oldest
+def _task(job: Job) -> Task:
+    """Return what all parts have in common; how each file is read, if that is up to its name, is not."""
+    options = {
+        "--text-column": job.asked.text_column,
+        "--prefix": job.asked.prefix,
+        "--header": str(job.asked.header),
+        "--precision": job.machine.precision,
+    }
+    return Task(None, load_artifacts(job.machine.artifacts).version, options)
+
+
+def _is_there(job: Job, name: str) -> bool:
+    """Tell whether there is a file's part, made of what the file holds now and read as it would be now."""
+    try:
+        return job.record(name).read_bytes() == _made_of(job.files(name)) and (job.output / name).is_file()
+    except (OSError, CommandError):  # whoever makes it says what is wrong
+        return False
+
+
+def _made_of(files: Files) -> bytes:
+    """Say what a part is made of: the file as it is now, and how it is read."""
+    return msgspec.json.encode({"source": signature(files.source), "layout": files.layout})
 
 
 def _judged(job: Job, names: Sequence[str], workers: int | None) -> Iterator[Part]:

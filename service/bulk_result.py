@@ -20,7 +20,7 @@ import msgspec
 from charlstm.bulk import Scores
 from charlstm.replacing import replacing
 from service.bulk_rows import STANDARD, Position
-from service.errors import CommandError
+from service.errors import CannotGoOnError, CommandError
 
 _LAYOUT_VERSION: Final = 1
 _Assemble = Callable[[BinaryIO], Iterator[bytes] | None]
@@ -163,7 +163,8 @@ class Unfinished(Result):
         fresh: Whether to begin anew whatever is there.
 
     Raises:
-        CommandError: Another task was begun there, or another process is at it.
+        CannotGoOnError: Another task was begun there, or what is there is damaged.
+        CommandError: Another process is at it.
         OSError: The folder cannot be written into.
     """
 
@@ -234,16 +235,16 @@ class Unfinished(Result):
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
-            raise CommandError(f"{self._journal} cannot be read ({error}); --fresh begins anew") from error
+            raise CannotGoOnError(f"{self._journal} cannot be read ({error}); --fresh begins anew") from error
         if self._file.tell() == 0:  # what it belonged to is in its place already
             return None
         difference = journal.task.difference(self._task)
         if journal.layout_version != _LAYOUT_VERSION:
             difference = "another release"
         if difference is not None:
-            raise CommandError(f"{self.path} was begun with {difference}; --fresh begins anew")
+            raise CannotGoOnError(f"{self.path} was begun with {difference}; --fresh begins anew")
         if self._file.tell() < journal.written:
-            raise CommandError(f"{self.path} is shorter than its journal says; --fresh begins anew")
+            raise CannotGoOnError(f"{self.path} is shorter than its journal says; --fresh begins anew")
         return journal if journal.task.input else None
 
 
@@ -258,7 +259,7 @@ def result_at(output: Path, task: Callable[[], Task], *, fresh: bool, whole: boo
         whole: As for `Stream`.
 
     Raises:
-        CommandError: As for `Unfinished`.
+        CannotGoOnError, CommandError: As for `Unfinished`.
         OSError: It cannot be written.
     """
     if output == STANDARD:

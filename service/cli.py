@@ -125,7 +125,9 @@ def _score(  # noqa: PLR0913  a command's parameters are its arguments and flags
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Models that judge at a time.", show_default="what the cluster holds"),
+        typer.Option(
+            min=1, metavar="N", help="With --ray, models that judge at a time.", show_default="what the cluster holds"
+        ),
     ] = None,
 ) -> None:
     """Judge every row of a file of any size: CSV, JSON lines or Parquet. Needs no server.
@@ -145,6 +147,8 @@ def _score(  # noqa: PLR0913  a command's parameters are its arguments and flags
         machine = Machine(artifacts, device, precision, threads)
         if source.is_dir() and not ray:
             raise CommandError(f"{source} is a folder, which takes --ray")
+        if workers is not None and not ray:
+            raise CommandError("--workers takes --ray")
         if not ray:
             return score(Files(source, output, asked.layout(source, output)), machine, fresh=fresh, quiet=quiet)
         try:

@@ -3,6 +3,7 @@
 ServiceError
 ├── StartupError            the service cannot start: a setting, the port
 ├── CommandError            a command beside `serve` cannot do what it is asked for
+│   └── CannotGoOnError     what an earlier run began belongs to something else, or is damaged
 ├── NotReadyError           the model is not loaded yet, or the service is closing
 │   └── StaleModelError     the model was exchanged while the question was on its way
 ├── EngineLostError         the engine died while it had the question
@@ -46,6 +47,10 @@ class StartupError(ServiceError):
 
 class CommandError(ServiceError):
     """A command beside `serve` cannot do what it is asked for; the message is one line for whoever asked."""
+
+
+class CannotGoOnError(CommandError):
+    """What an earlier run began of a result belongs to something else, or is damaged; one can only begin anew."""
 
 
 class NotReadyError(ServiceError):

@@ -29,12 +29,14 @@ class LostReplicas:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what a replica answers, and answer if it does not."""
+        """Pass on what a replica answers, and answer if it does not and there is still a client."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
-        await self._app(scope, receive, answer.send)
+        answer = _Answer(receive, send)
+        await self._app(scope, answer.receive, answer.send)
+        if answer.client_gone:
+            return
         if not answer.begun:
             await error_response(EngineLostError(), scope)(scope, receive, send)
         elif answer.open_session:
@@ -46,13 +48,21 @@ class _Answer:
 
     Attributes:
         begun: Whether anything has.
-        open_session: Whether that was a WebSocket that is still open.
+        open_session: Whether that was a WebSocket that nobody here has closed.
+        client_gone: Whether the client has ended it by itself, so that nothing can be said any more.
     """
 
-    begun = open_session = False
+    begun = open_session = client_gone = False
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
         self._send = send
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] in ("http.disconnect", "websocket.disconnect"):
+            self.client_gone = True
+        return message
 
     async def send(self, message: Message) -> None:
         self.begun = True

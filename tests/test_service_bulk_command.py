@@ -320,10 +320,10 @@ def test_an_input_that_changes_meanwhile_is_refused(
     [
         (["none.csv"], "cannot read none.csv: No such file or directory"),
         (["a.csv", "-o", "none/b.csv"], "cannot write none/b.csv: No such file or directory"),
-        (["a.csv", "-o", "a.csv"], "--output has to be another file than the input"),
+        (["a.csv", "-o", "a.csv"], "--output has to be another file than the input, a.csv"),
         (["a.csv", "-o", "b.parquet"], "--output has to be csv as the input is, found b.parquet"),
         (["a.csv", "--format", "parquet"], "a.csv is no Parquet file (Parquet magic bytes not found"),
-        (["a.parquet.gz"], "a Parquet file is compressed inside; .gz is for CSV and JSON lines"),
+        (["a.parquet.gz"], "a.parquet.gz: a Parquet file is compressed inside; .gz is for CSV and JSON lines"),
         (["a.csv", "--text-column", "body"], "a.csv has no column 'body'; its header names 'id', 'text' (--text-col"),
         (["bad.csv.gz"], "cannot read bad.csv.gz: Not a gzipped file"),
         (["a.csv", "--device", "tpu"], "device must be auto, cpu, cuda or cuda:N, found 'tpu'"),

@@ -71,8 +71,9 @@ def copy(folder: Path, to: Path) -> Path:
 
 
 def parts_of(folder: Path) -> dict[str, bytes]:
-    """Read all files in a folder, by their paths in it."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    """Read all files in a folder but the command's notes, by their paths in it."""
+    files = [path.relative_to(folder) for path in folder.rglob("*.*") if path.is_file()]
+    return {str(path): (folder / path).read_bytes() for path in files if not str(path).startswith("_")}
 
 
 def on_one_machine(folder: Path, output: Path, artifacts: Path) -> dict[str, bytes]:
@@ -95,7 +96,6 @@ def test_each_part_is_what_the_command_makes_of_the_file_on_one_machine(
     source: Path, result: Path, tmp_path: Path, tiny_directory: Path
 ) -> None:
     parts = parts_of(result)
-    del parts["_task.json"]
     assert parts == on_one_machine(source, tmp_path / "alone", tiny_directory)
     assert parts.keys() == {"0.csv", "1.jsonl", "2.parquet", "day=2/packed.csv.gz"}
 
@@ -123,7 +123,6 @@ def test_a_result_goes_on_with_the_same_model_alone(
     assert parts_of(output) == old
     judge(folder, output, other, "--fresh", "--workers", 1)
     parts = parts_of(output)
-    del parts["_task.json"]
     assert parts == on_one_machine(folder, tmp_path / "alone", other)
 
 
@@ -188,6 +187,9 @@ def actors() -> list[int]:
         (["in", "-o", "in/0.csv/out", "--ray"], "--output has to be outside "),
         (["in", "-o", "file/out", "--ray"], "cannot write "),
         (["in", "-o", "out"], "in is a folder, which takes --ray"),
+        (["in", "-o", ".", "--ray"], "--output has to be a folder that "),
+        (["in", "-o", "link", "--ray"], "--output has to be a folder that "),
+        (["in/0.csv", "-o", "out", "--workers", "4"], "--workers takes --ray"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("folder")
@@ -197,6 +199,7 @@ def test_what_cannot_be_done_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(".")
     ended = run("score", *arguments, artifacts=tiny_directory)
     assert_refused(ended, "")
     assert line in ended.stderr
