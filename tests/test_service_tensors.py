@@ -257,7 +257,9 @@ def test_a_body_that_unpacks_to_more_than_the_limit_is_refused() -> None:
         decompress(gzip.compress(bytes(LIMIT + 1)), "gzip", LIMIT)
 
 
-@pytest.mark.parametrize("packed", [b"", b"abc", gzip.compress(b"abc", mtime=0)[:-1], gzip.compress(b"abc", mtime=0) + b"d"])
+@pytest.mark.parametrize(
+    "packed", [b"", b"abc", gzip.compress(b"abc", mtime=0)[:-1], gzip.compress(b"abc", mtime=0) + b"d"]
+)
 def test_a_body_that_is_not_compressed_as_it_says_is_refused(packed: bytes) -> None:
     with pytest.raises(InferenceRequestError, match="must be gzip"):
         decompress(packed, "gzip", LIMIT)
