@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from training.checkpoint import EpochRecord
+from training.interruption import CtrlC
 
 
 @contextmanager
@@ -57,10 +58,14 @@ def steps_shown(console: Console) -> Iterator[Step]:
 
 
 class TerminalProgress:
-    """Shows how far training is; where there is no terminal, only the lines of finished epochs are written."""
+    """Shows how far training is; where there is no terminal, only the lines of finished epochs are written.
+
+    Within an epoch, Ctrl-C is raised when a batch is done, or when the epoch is.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._ctrl_c = CtrlC()
         self._title, self._epochs = "", 0
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -84,6 +89,7 @@ class TerminalProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop drawing, and leave the cursor as it was."""
+        self._ctrl_c.let_go()
         self._bars.stop()
 
     def preparing(self, what: str) -> None:
@@ -97,12 +103,14 @@ class TerminalProgress:
 
     def epoch_started(self, epoch: int, batches: int) -> None:
         """Begin a new bar of batches."""
+        self._ctrl_c.hold()
         self._bars.update(self._all, completed=epoch)
         self._bars.reset(self._one, total=batches, description=f"epoch {epoch}", loss="")
 
     def batch_done(self, mean_loss: float) -> None:
         """Move the bar of batches."""
         self._bars.update(self._one, advance=1, loss=f"loss {mean_loss:.4f}")
+        self._ctrl_c.raise_if_pressed()
 
     def epoch_done(self, record: EpochRecord) -> None:
         """Write the epoch's line and move the bar of epochs."""
@@ -113,3 +121,5 @@ class TerminalProgress:
             line += f"  validation loss {found.loss:.4f}  accuracy {found.accuracy:.4f}  AUC {found.auc:.4f}"
         line += f"  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s"
         self._console.print(line, highlight=False, soft_wrap=True)
+        self._ctrl_c.raise_if_pressed()
+        self._ctrl_c.let_go()
