@@ -24,7 +24,7 @@ from ray.exceptions import RayError
 
 from charlstm.artifacts import load_artifacts
 from charlstm.errors import CharLSTMError
-from charlstm.replacing import replacing
+from charlstm.replacing import replace_files
 from service.bulk_command import (
     INTERRUPTED,
     Files,
@@ -109,9 +109,7 @@ class Judge:
         record.unlink(missing_ok=True)  # what it says would be of the part that is replaced
         made_of = _made_of(files)
         outcome = self._score(files)
-        new = record.with_suffix(".new")
-        with replacing(record, new):
-            new.write_bytes(made_of)
+        replace_files(record.parent, {record.name: made_of})
         return outcome
 
     def _score(self, files: Files) -> Outcome:
@@ -195,9 +193,7 @@ def _begin(job: Job) -> None:
         job.output.mkdir(parents=True, exist_ok=True)
         if (made_of := job.output / _MADE_OF).exists():
             shutil.rmtree(made_of)
-        new = path.with_suffix(".new")
-        with replacing(path, new):
-            new.write_bytes(msgspec.json.encode(task))
+        replace_files(job.output, {_TASK: msgspec.json.encode(task)})
     except OSError as error:
         raise CommandError(f"cannot write {job.output}: {error.strerror or error}") from error
     except msgspec.DecodeError as error:

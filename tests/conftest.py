@@ -1,13 +1,16 @@
-"""What every test shares: settled hypothesis, one torch thread, and small models saved once a session."""
+"""What every test shares: settled hypothesis, one torch thread, small models saved once a session, a browser."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+from playwright.sync_api import Browser
 
 from charlstm.predictor import Predictor
+from tests.chromium import chromium
 from tests.tiny import tiny_artifacts
 
 # No deadline: a loaded machine is no fault of the code. In CI the same examples are drawn every time.
@@ -28,3 +31,10 @@ def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_predictor(tiny_directory: Path) -> Predictor:
     """Serve that model in this process, on the CPU."""
     return Predictor.load(tiny_directory, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start a browser for the tests of a module."""
+    with chromium() as browser:
+        yield browser

@@ -62,20 +62,20 @@ def make_settings(artifacts: Path, **settings: Any) -> Settings:
 
 
 @contextmanager
-def serving(app: FastAPI, root_path: str = "") -> Iterator[Client]:
-    """Start an application, wait until it is ready, and stop it in the end."""
+def serving(app: FastAPI, root_path: str = "", service: FastAPI | None = None) -> Iterator[Client]:
+    """Start an application, wait until the service, itself or one mounted in it, is ready, and stop it in the end."""
     with asyncio.Runner() as runner:
         lifespan = app.router.lifespan_context(app)
-        runner.run(_enter(lifespan, app))
+        runner.run(_enter(lifespan, service or app))
         try:
             yield Client(app, runner, root_path)
         finally:
             runner.run(lifespan.__aexit__(None, None, None))
 
 
-async def _enter(lifespan: Any, app: FastAPI) -> None:
+async def _enter(lifespan: Any, service: FastAPI) -> None:
     await lifespan.__aenter__()
-    await app.state.inference.loading
+    await service.state.inference.loading
 
 
 @contextmanager

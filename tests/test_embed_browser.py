@@ -21,7 +21,6 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect
 
 from service.settings import Settings
-from tests.chromium import chromium
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE
 
@@ -182,12 +181,6 @@ class Service:
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

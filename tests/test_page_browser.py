@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, WebSocketRoute, expect
 
-from tests.chromium import chromium
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE
 
@@ -96,12 +95,6 @@ class Service:
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

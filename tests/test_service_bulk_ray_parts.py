@@ -124,7 +124,7 @@ def test_a_part_is_not_taken_for_that_of_a_file_that_came_and_went(
     shutil.copy2(source, source.parent.parent / "kept")
     write(source, ROWS[:7])
     with monkeypatch.context() as patch:
-        patch.setattr("service.bulk_ray.replacing", killed)
+        patch.setattr("service.bulk_ray.replace_files", killed)
         assert command(source, output, tiny_directory).exit_code == 130
     shutil.copy2(source.parent.parent / "kept", source)
     judge(source, output, tiny_directory)

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import prometheus_client
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -24,7 +23,7 @@ from service.client.errors import NotReadyError, UnauthorizedError
 from service.mounting import mount_service
 from service.schemas import PredictResponse
 from tests.served import Served, eventually
-from tests.service_fixtures import PATIENCE, engine_thread, make_settings, stopped
+from tests.service_fixtures import JSON, PATIENCE, Client, engine_thread, make_settings, serving, stopped
 from tests.tiny import tiny_artifacts
 
 PATH = "/sentiment"
@@ -81,43 +80,15 @@ class Shop:
         raise ValueError("broken")
 
 
-class Visitor:
-    """Asks a running application in this process; its event loop runs only meanwhile."""
-
-    def __init__(self, runner: asyncio.Runner, app: FastAPI, root_path: str) -> None:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, root_path=root_path)
-        self._http = httpx.AsyncClient(transport=transport, base_url=f"http://shop{root_path}", timeout=PATIENCE)
-        self.run = runner.run
-
-    def get(self, path: str, **headers: str) -> httpx.Response:
-        return self.run(self._http.get(path, headers=headers))
-
-    def post(self, path: str, document: object, **headers: str) -> httpx.Response:
-        return self.run(self._http.post(path, json=document, headers=headers))
-
-
-@contextmanager
-def opened(shop: Shop, service: FastAPI, root_path: str = "") -> Iterator[Visitor]:
-    """Run a shop, its service ready, until the block ends."""
-    with asyncio.Runner() as runner:
-        life = shop.app.router.lifespan_context(shop.app)
-        runner.run(life.__aenter__())
-        try:
-            runner.run(asyncio.wait_for(service.state.inference.loading, PATIENCE))
-            yield Visitor(runner, shop.app, root_path)
-        finally:
-            runner.run(life.__aexit__(None, None, None))
-
-
 @pytest.fixture
-def mounted(artifacts: Path, engine_socket: Path) -> Iterator[tuple[Visitor, Shop, FastAPI]]:
+def mounted(artifacts: Path, engine_socket: Path) -> Iterator[tuple[Client, Shop, FastAPI]]:
     shop = Shop()
     service = mount_service(shop.app, PATH, make_settings(artifacts, engine_socket=engine_socket))
-    with opened(shop, service) as visitor:
+    with serving(shop.app, service=service) as visitor:
         yield visitor, shop, service
 
 
-def test_below_its_path_it_answers_what_the_model_says(mounted: tuple[Visitor, Shop, FastAPI], artifacts: Path) -> None:
+def test_below_its_path_it_answers_what_the_model_says(mounted: tuple[Client, Shop, FastAPI], artifacts: Path) -> None:
     visitor, _, _ = mounted
     expected = Predictor.load(artifacts, device="cpu").predict("Worst")
     found = visitor.post(f"{PATH}/predict", ASKED).json()
@@ -127,7 +98,7 @@ def test_below_its_path_it_answers_what_the_model_says(mounted: tuple[Visitor, S
     assert visitor.get(f"{PATH}/v2/models/tiny/ready").status_code == 200
 
 
-def test_the_host_keeps_its_own_routes_life_and_errors(mounted: tuple[Visitor, Shop, FastAPI]) -> None:
+def test_the_host_keeps_its_own_routes_life_and_errors(mounted: tuple[Client, Shop, FastAPI]) -> None:
     visitor, shop, _ = mounted
     assert visitor.get("/readyz").json() == {"shop": "open"}
     assert visitor.get("/predict").json() == {"detail": "Not Found"}
@@ -138,7 +109,7 @@ def test_the_host_keeps_its_own_routes_life_and_errors(mounted: tuple[Visitor, S
     assert shop.diary == ["opened"]
 
 
-def test_its_problems_point_below_its_path(mounted: tuple[Visitor, Shop, FastAPI]) -> None:
+def test_its_problems_point_below_its_path(mounted: tuple[Client, Shop, FastAPI]) -> None:
     """And a problem's type leads to what describes it; under /v2 errors are that protocol's."""
     visitor, _, _ = mounted
     problem = visitor.post(f"{PATH}/predict", {"text": ""})
@@ -160,7 +131,7 @@ def test_its_own_failures_are_none_of_the_hosts(
     async def fail(*_arguments: object, **_options: object) -> None:
         raise ValueError("secret")
 
-    with opened(shop, service) as visitor:
+    with serving(shop.app, service=service) as visitor:
         monkeypatch.setattr(service.state.inference, "judge", fail)
         failed = visitor.post(f"{PATH}/predict", ASKED)
         assert (failed.status_code, failed.json()["type"]) == (500, f"{PATH}/problems/internal-error")
@@ -173,12 +144,12 @@ def test_its_own_failures_are_none_of_the_hosts(
 def test_behind_a_proxy_the_paths_begin_where_the_proxy_offers_the_host(artifacts: Path, engine_socket: Path) -> None:
     shop = Shop()
     service = mount_service(shop.app, PATH, make_settings(artifacts, engine_socket=engine_socket))
-    with opened(shop, service, root_path="/shops/7") as visitor:
+    with serving(shop.app, service=service, root_path="/shops/7") as visitor:
         assert visitor.post(f"{PATH}/predict", {"text": ""}).json()["type"] == f"/shops/7{PATH}/problems/empty-text"
         assert f'href="/shops/7{PATH}/static-offline-docs/' in visitor.get(f"{PATH}/docs").text
 
 
-def test_its_page_and_its_documents_find_their_parts(mounted: tuple[Visitor, Shop, FastAPI]) -> None:
+def test_its_page_and_its_documents_find_their_parts(mounted: tuple[Client, Shop, FastAPI]) -> None:
     visitor, _, _ = mounted
     page = visitor.get(f"{PATH}/").text
     for part in re.findall(r'(?:src|href)="(page/[^"]+)"', page):
@@ -188,7 +159,7 @@ def test_its_page_and_its_documents_find_their_parts(mounted: tuple[Visitor, Sho
     assert visitor.get(f"{PATH}/openapi.json").json()["servers"] == [{"url": PATH}]
 
 
-def test_each_counts_for_itself(mounted: tuple[Visitor, Shop, FastAPI]) -> None:
+def test_each_counts_for_itself(mounted: tuple[Client, Shop, FastAPI]) -> None:
     """The host's figures say nothing of the service, and keep what the service leaves out of its own."""
     visitor, shop, _ = mounted
     shop.orders.inc()
@@ -205,9 +176,10 @@ def test_its_keys_protect_it_and_nothing_of_the_host(artifacts: Path, engine_soc
     shop = Shop()
     settings = make_settings(artifacts, engine_socket=engine_socket, api_keys="sesame")
     service = mount_service(shop.app, PATH, settings)
-    with opened(shop, service) as visitor:
+    with serving(shop.app, service=service) as visitor:
         assert visitor.post(f"{PATH}/predict", ASKED).status_code == 401
-        assert visitor.post(f"{PATH}/predict", ASKED, **{"X-API-Key": "sesame"}).status_code == 200
+        with_key = {**JSON, "X-API-Key": "sesame"}
+        assert visitor.request("POST", f"{PATH}/predict", b'{"text": "Worst"}', with_key).status_code == 200
         assert visitor.get(f"{PATH}/readyz").status_code == 200
         assert visitor.get("/readyz").status_code == 200
 
@@ -216,13 +188,13 @@ def test_the_hosts_own_code_asks_it_without_a_network(artifacts: Path, engine_so
     shop = Shop()
     settings = make_settings(artifacts, engine_socket=engine_socket, api_keys="sesame")
     service = mount_service(shop.app, PATH, settings)
-    with opened(shop, service) as visitor:
+    with serving(shop.app, service=service) as visitor:
         client = AsyncSentimentClient.inside(service, "sesame")
         texts = [f"Worst update {number}" for number in range(700)]
-        found = visitor.run(client.predict_batch(texts))
-        trace = visitor.run(client.trace("Worst"))
+        found = visitor._runner.run(client.predict_batch(texts))
+        trace = visitor._runner.run(client.trace("Worst"))
         with pytest.raises(UnauthorizedError):
-            visitor.run(AsyncSentimentClient.inside(service).predict("Worst"))
+            visitor._runner.run(AsyncSentimentClient.inside(service).predict("Worst"))
     expected = Predictor.load(artifacts, device="cpu").predict(texts)
     assert [answer.label for answer in found] == [answer.label for answer in expected]
     assert list(trace.tokens) == list("Worst")

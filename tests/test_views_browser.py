@@ -14,19 +14,12 @@ from charlstm.figure import COLORS, DARK_COLORS
 from charlstm.glossary import GLOSSARY
 from charlstm.predictor import Predictor
 from charlstm.views import to_html
-from tests.chromium import chromium
 from tests.service_fixtures import PATIENCE
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
 
 TEXT = "<b>Worst</b> update, ever & so much fun"
 CHARTS = ("#story-chart", "#memory-chart", "#gates-chart")
 Theme = Literal["light", "dark"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
