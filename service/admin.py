@@ -11,7 +11,7 @@ from service.routes import Model
 from service.schemas import ReloadResponse
 from service.settings import Settings
 
-router = APIRouter(prefix="/admin", tags=["admin"])
+router = APIRouter(prefix="/admin", tags=["operations"])
 
 _FOLDERS = re.compile(r"(?<![^\s'\"(])/(?:[^\s'\"/]+/)*")  # of absolute paths
 

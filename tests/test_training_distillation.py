@@ -25,9 +25,7 @@ LIMIT = 24
 def taught(some: list[str]) -> Teaching:
     """Give every beginning an opinion of its own, so that it can be told from all others."""
     reading = read_by_words(StubEncoder(), some)
-    return Teaching(
-        reading, np.linspace(0, len(reading.ends) / 10, len(reading.ends), endpoint=False, dtype=np.float32)
-    )
+    return Teaching(reading, np.linspace(0, 1, len(reading.ends), endpoint=False, dtype=np.float32))
 
 
 def lessons_for(some: list[str], preprocessing: Preprocessing) -> tuple[Lessons, TextEncoder]:
@@ -63,7 +61,7 @@ def test_a_batch_has_the_lessons_of_its_texts(some: list[str], draw: st.DataObje
 def test_texts_without_a_token_teach_nothing() -> None:
     lessons, _ = lessons_for(["a b", " ", "c"], Preprocessing(level="word"))
     assert lessons.starts.tolist() == [0, 2, 3]
-    np.testing.assert_allclose(lessons.probabilities.logit(), [0.0, 0.1, 0.3], atol=1e-6)  # the blank text's is 0.2
+    np.testing.assert_allclose(lessons.probabilities, [0.0, 0.25, 0.75])  # the blank text's is 0.5
 
 
 def test_rows_may_be_any_of_those_that_were_read() -> None:
@@ -71,7 +69,15 @@ def test_rows_may_be_any_of_those_that_were_read() -> None:
     some = ["a b", "c", "d e"]
     encoder = TextEncoder(Preprocessing(), Vocabulary.build(some))
     lessons = lessons_of(encoder, {2: "d e", 0: "a b"}, taught(some), CPU)
-    np.testing.assert_allclose(lessons.probabilities.logit(), [0.3, 0.4, 0.0, 0.1], atol=1e-6)
+    np.testing.assert_allclose(lessons.probabilities, [0.6, 0.8, 0.0, 0.2])
+
+
+def test_labels_are_mixed_in_after_every_word_of_the_texts_that_have_one() -> None:
+    teaching = taught(["a b", "c", "d e"])  # 0.0 and 0.2, 0.4, 0.6 and 0.8
+    mixed = teaching.mixed_with_labels(np.array([2, 0]), np.array([1, 0]), share=0.25)
+    np.testing.assert_allclose(mixed.probabilities, [0.0, 0.05, 0.4, 0.9, 0.95])
+    np.testing.assert_allclose(mixed.of_whole_texts([2]), 0.25 * teaching.of_whole_texts([2]) + 0.75)
+    assert mixed.reading is teaching.reading
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from charlstm import load_artifacts
+from charlstm.vocabulary import PADDING_ID
 from tests.stub_sentences import StubEncoder
 from tests.training_data import labelled, sentiment_rows
 from training import fit as fit_module
 from training.checkpoint import EpochRecord
 from training.corpus import Corpus
 from training.data import LabelledTexts
+from training.distillation import Answers, LessonBatch, Student
 from training.errors import CheckpointError, TrainingError
 from training.fit import FitSettings, fit
 from training.recipe import Recipe
@@ -218,6 +220,49 @@ def test_each_weight_counts(data: LabelledTexts, tmp_path: Path, settings: FitSe
     fit(data, tmp_path / "other", changed(settings, epochs=1, **{weight: 0.1}), Listener())
     ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "other")
     assert not any(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_labels_can_be_learnt_after_each_word_too(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each word of a labelled text is as near to its label as the end is; what has no label keeps its teacher."""
+    plain, mixed = (
+        trained_on(data, tmp_path / name, changed(settings, epochs=1, label_after_words=on), monkeypatch)[0].lessons
+        for name, on in (("plain", False), ("mixed", True))
+    )
+    assert plain is not None
+    assert mixed is not None
+    labelled_texts = len(plain.starts) - 1 - len(data.unlabelled)
+    words = int(plain.starts[labelled_texts])
+    pulled = (mixed.probabilities[:words] - 0.7 * plain.probabilities[:words]) / 0.3
+    torch.testing.assert_close(pulled, pulled.round(), rtol=0, atol=1e-5)
+    assert set(pulled.round().tolist()) == {0.0, 1.0}
+    assert torch.equal(mixed.probabilities[words:], plain.probabilities[words:])
+
+
+def test_whole_words_can_be_masked(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word is shown or is not, from its first step to its lesson's."""
+    found: list[bool] = []
+    forward = Student.forward
+
+    def listen(self: Student, token_ids: Tensor, lengths: Tensor, lessons: LessonBatch) -> Answers:
+        unknown = token_ids == self.model.config.num_embeddings - 1
+        begin, text = 0, -1
+        for which, step in zip(lessons.texts.tolist(), lessons.steps.tolist(), strict=True):
+            begin = begin if which == text else 0
+            kinds = set(unknown[which, begin : step + 1].tolist())
+            assert len(kinds) == 1
+            found.append(kinds.pop())
+            begin, text = step + 1, which
+        assert torch.equal((token_ids != PADDING_ID).sum(dim=1), lengths)
+        return forward(self, token_ids, lengths, lessons)
+
+    monkeypatch.setattr(Student, "forward", listen)
+    plain = changed(settings, epochs=2, mask_rate=0.0, word_mask_rate=0.25, unlabelled=False)
+    fit(data, tmp_path / "model", plain, Listener())
+    assert np.mean(found) == pytest.approx(0.25, abs=0.05)
 
 
 def test_a_cache_that_cannot_be_written_is_found_before_the_work(

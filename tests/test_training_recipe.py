@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field, ValidationError
 from typer.testing import CliRunner
 
 from training.flags import flags_from
-from training.recipe import RECIPES, Preset, Recipe
+from training.recipe import RECIPES, SPLIT_OF, Preset, Recipe
+from training.splits import SplitName
 
 SIZES: dict[str, Any] = {"embedding_dim": 2, "hidden_size": 2, "epochs": 1, "batch_size": 1, "learning_rate": 0.1}
 
@@ -44,6 +45,8 @@ def test_the_article_preset_is_the_article() -> None:
         tuned_teacher=False,
         unlabelled=False,
         word_weight=0.0,
+        label_after_words=False,
+        word_mask_rate=0.0,
         embedding_weight=0.0,
     )
 
@@ -59,15 +62,22 @@ def test_every_preset_is_a_model_that_can_be_built(preset: Preset) -> None:
     assert preprocessing.casefold == recipe.casefold
 
 
-@pytest.mark.parametrize("preset", [Preset.LABELS, Preset.DEFAULT])
+@pytest.mark.parametrize("preset", [Preset.LABELS, Preset.DEFAULT, Preset.MEMORY])
 def test_presets_for_use_hold_rows_out(preset: Preset) -> None:
     """Without them there is no best epoch and no calibration."""
     assert RECIPES[preset].validation_fraction > 0
 
 
+def test_every_preset_is_for_a_split() -> None:
+    """What is to be learnt by heart is asked of paraphrases of it; what is to be used, of new texts."""
+    by_heart = {Preset.ARTICLE, Preset.MEMORY}
+    assert {preset: SplitName.ARTICLE if preset in by_heart else SplitName.GROUPED for preset in Preset} == SPLIT_OF
+
+
 def test_labels_alone_need_no_teacher() -> None:
     assert RECIPES[Preset.LABELS].teacher_share == 0
     assert RECIPES[Preset.DEFAULT].teacher_share > 0
+    assert RECIPES[Preset.MEMORY].teacher_share > 0
 
 
 @pytest.mark.parametrize(
@@ -106,7 +116,15 @@ def test_a_text_must_fit_into_its_padding(max_length: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("tuned_teacher", True), ("unlabelled", True), ("word_weight", 1.0), ("embedding_weight", 0.1)]
+    ("field", "value"),
+    [
+        ("tuned_teacher", True),
+        ("unlabelled", True),
+        ("word_weight", 1.0),
+        ("label_after_words", True),
+        ("word_mask_rate", 0.1),
+        ("embedding_weight", 0.1),
+    ],
 )
 def test_only_a_teacher_teaches(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=f"--{field.replace('_', '-')} needs a teacher"):

@@ -39,7 +39,7 @@ def test_it_is_logistic_regression_on_words_and_embedding_together(data: Labelle
     words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     features = np.hstack([words.fit_transform(texts).toarray(), 2.0 * embeddings.astype(np.float64)])
     expected = LogisticRegression(C=2.0, max_iter=1000).fit(features, labels).decision_function(features)
-    found = Teacher.fit(texts, embeddings, labels).log_odds(texts, embeddings)
+    found = Teacher.fit(texts, embeddings, labels, 2.0).log_odds(texts, embeddings)
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
@@ -87,7 +87,7 @@ def test_labels_outside_the_rows_are_never_looked_at(data: LabelledTexts, readin
 
 def test_an_empty_beginning_has_an_opinion_too(data: LabelledTexts, reading: Reading) -> None:
     """A text of unknown words is judged by its embedding alone."""
-    teacher = Teacher.fit(list(data.texts), reading.whole[: len(data.texts)], data.labels)
+    teacher = Teacher.fit(list(data.texts), reading.whole[: len(data.texts)], data.labels, 2.0)
     embedding = reading.whole[:1]
     expected = embedding.astype(np.float32) @ teacher.embedding_weights + teacher.bias
     np.testing.assert_allclose(teacher.log_odds(["zzz"], embedding), expected, rtol=1e-5)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 
 from tests.stub_sentences import StubEncoder
 from tests.training_data import labelled, sentiment_rows
@@ -38,14 +39,13 @@ def taught(
 def assert_same(found: Teaching, expected: Teaching) -> None:
     for name in ("starts", "ends", "embeddings"):
         np.testing.assert_array_equal(getattr(found.reading, name), getattr(expected.reading, name))
-    np.testing.assert_array_equal(found.log_odds, expected.log_odds)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
 
 
 def test_it_is_what_the_teacher_says_of_what_the_encoder_read(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
     reading = read_by_words(StubEncoder(), [*data.texts, *data.unlabelled])
-    expected = Teaching(
-        reading, judge_by_words(Classroom(data, rows, by_group=True, tuned=False), reading, StubEncoder)
-    )
+    log_odds = judge_by_words(Classroom(data, rows, by_group=True, tuned=False), reading, StubEncoder)
+    expected = Teaching(reading, scipy.special.expit(log_odds))
     assert_same(taught(data, rows, StubEncoder, tmp_path / "deep" / "cache", by_group=True), expected)
 
 
@@ -63,9 +63,11 @@ def test_another_split_is_judged_anew_but_not_read_anew(data: LabelledTexts, row
     taught(data, rows, lambda: encoder, tmp_path, by_group=True)
     half = taught(data, rows[::2], lambda: encoder, tmp_path, by_group=True)
     assert encoder.texts_read == len(data.texts) + 1
-    assert np.isnan(half.log_odds).any()
+    assert np.isnan(half.probabilities).any()
     by_row = taught(data, rows, lambda: encoder, tmp_path, by_group=False)
-    assert not np.array_equal(by_row.log_odds, taught(data, rows, lambda: encoder, tmp_path, by_group=True).log_odds)
+    assert not np.array_equal(
+        by_row.probabilities, taught(data, rows, lambda: encoder, tmp_path, by_group=True).probabilities
+    )
 
 
 def test_other_texts_are_read_anew(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
@@ -77,8 +79,8 @@ def test_other_texts_are_read_anew(data: LabelledTexts, rows: Rows, tmp_path: Pa
 
 def test_other_labels_are_judged_anew(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
     turned = dataclasses.replace(data, labels=1 - data.labels)
-    one, other = (taught(each, rows, StubEncoder, tmp_path, by_group=True).log_odds for each in (data, turned))
-    np.testing.assert_allclose(one, -other, atol=1e-3)
+    one, other = (taught(each, rows, StubEncoder, tmp_path, by_group=True).probabilities for each in (data, turned))
+    np.testing.assert_allclose(one, 1 - other, atol=1e-3)
 
 
 def test_nothing_half_written_is_left(
@@ -108,15 +110,15 @@ def test_what_is_said_of_whole_texts_is_what_is_said_after_their_last_word(
     data: LabelledTexts, rows: Rows, tmp_path: Path
 ) -> None:
     found = taught(data, rows, StubEncoder, tmp_path, by_group=True)
-    last = [found.log_odds[found.reading.starts[row + 1] - 1] for row in (3, 0)]
-    np.testing.assert_allclose(found.of_whole_texts([3, 0]), 1 / (1 + np.exp(-np.array(last))), rtol=1e-6)
+    last = [found.probabilities[found.reading.starts[row + 1] - 1] for row in (3, 0)]
+    np.testing.assert_array_equal(found.of_whole_texts([3, 0]), last)
 
 
 def test_a_tuned_teacher_is_asked_anew(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
     encoder = StubEncoder()
     plain = taught(data, rows, lambda: encoder, tmp_path, by_group=True)
     room = Classroom(data, rows, by_group=True, tuned=True)
-    tuned = [teach(room, lambda: encoder, tmp_path).log_odds for _ in range(2)]
-    assert not np.array_equal(tuned[0], plain.log_odds)
+    tuned = [teach(room, lambda: encoder, tmp_path).probabilities for _ in range(2)]
+    assert not np.array_equal(tuned[0], plain.probabilities)
     np.testing.assert_array_equal(tuned[0], tuned[1])
     assert len(encoder.tuned_on) == FOLDS + 1

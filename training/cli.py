@@ -37,7 +37,7 @@ from training.fit import fit as fit_model
 from training.flags import flags_from
 from training.plots import confusion_picture, trace_picture
 from training.progress import TerminalProgress, texts_bar
-from training.recipe import RECIPES, Preset, Recipe
+from training.recipe import RECIPES, SPLIT_OF, Preset, Recipe
 from training.report import description_table, evaluation_table, scores_table
 from training.splits import SplitName
 
@@ -83,7 +83,9 @@ def fit(
     data: Data,
     output: Annotated[Path, typer.Option(help="The folder to write the model to.")],
     preset: Annotated[Preset, typer.Option(help="The recipe to start from.")] = Preset.DEFAULT,
-    split: Annotated[SplitName | None, typer.Option(help="Default: article for the article, else grouped.")] = None,
+    split: Annotated[
+        SplitName | None, typer.Option(help="Default: article for article and memory, else grouped.")
+    ] = None,
     also_score: Annotated[
         SplitName | None,
         typer.Option(help="Train a second model on this split's own training part, only for its score."),
@@ -106,7 +108,7 @@ def fit(
     settings = FitSettings(
         name=preset.value,
         recipe=_recipe(preset, changes),
-        split=split or (SplitName.ARTICLE if preset is Preset.ARTICLE else SplitName.GROUPED),
+        split=split or SPLIT_OF[preset],
         also_score=also_score,
         split_seed=split_seed,
         seed=seed,

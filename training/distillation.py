@@ -4,20 +4,21 @@ A label says one thing of a whole text. The teacher says after every word how th
 sentence encoder sees it: a hundred times as much to learn from, and no network can learn it by heart as fast as labels.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special
 import torch
 from torch import Tensor, nn
 
 from charlstm.encoding import TextEncoder
 from charlstm.errors import EmptyTextError
 from charlstm.model import SentimentLSTM, last_step
-from training.sentences import LogOdds, Reading
+from training.sentences import Labels, Reading
+from training.splits import Rows
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,24 @@ class Teaching:
 
     Attributes:
         reading: Their M beginnings, as the sentence encoder sees them.
-        log_odds: (M,) what the teacher says of each; not a number for those of texts that teach nothing.
+        probabilities: (M,) what the teacher says of each, P(negative); not a number for those of texts that teach
+            nothing.
     """
 
     reading: Reading
-    log_odds: LogOdds
+    probabilities: npt.NDArray[np.float32]
 
     def of_whole_texts(self, rows: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return what the teacher says of these (B,) texts: P(negative), (B,)."""
-        return scipy.special.expit(self.log_odds[self.reading.starts[1:][rows] - 1].astype(np.float64))
+        return self.probabilities[self.reading.starts[1:][rows] - 1].astype(np.float64)
+
+    def mixed_with_labels(self, rows: Rows, labels: Labels, share: float) -> Self:
+        """Leave this share of what the teacher says of (B,) texts, after every word; the rest is their (B,) labels."""
+        probabilities = self.probabilities.copy()
+        for row, label in zip(rows, labels, strict=True):
+            words = slice(self.reading.starts[row], self.reading.starts[row + 1])
+            probabilities[words] = share * probabilities[words] + (1 - share) * label
+        return dataclasses.replace(self, probabilities=probabilities)
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ def lessons_of(encoder: TextEncoder, texts: Mapping[int, str], teaching: Teachin
     return Lessons(
         starts=torch.tensor([0, *counts]).cumsum(0).to(device),
         steps=torch.from_numpy(np.concatenate(steps)).to(device),
-        probabilities=torch.from_numpy(teaching.log_odds[chosen]).sigmoid().to(device),
+        probabilities=torch.from_numpy(teaching.probabilities[chosen]).to(device),
         embeddings=torch.from_numpy(teaching.reading.embeddings[chosen]).to(device),
     )
 

@@ -210,6 +210,8 @@ def _taught(data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitN
     if recipe.unlabelled:
         texts |= dict(enumerate(data.unlabelled, start=len(data.texts)))
     opinions = teaching.of_whole_texts(list(texts))
+    if recipe.label_after_words:
+        teaching = teaching.mixed_with_labels(rows, data.labels[rows], recipe.teacher_share)
     groups = data.groups[rows] if by_group and data.groups is not None else np.arange(len(rows))
     opinions[: len(rows)] = _blend(opinions[: len(rows)], data.labels[rows], groups, recipe.teacher_share)
     corpus = encode_corpus(encoder, list(texts.values()), opinions.tolist(), recipe.pad_to, device)

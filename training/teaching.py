@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
+import scipy.special
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -35,12 +37,12 @@ def teach(room: Classroom, load_encoder: Callable[[], SentenceEncoder], cache: P
     texts, data = room.texts, room.data
     read = _remembered(cache, "reading", [MiniLM.name, texts], lambda: vars(read_by_words(load_encoder(), texts)))
     reading = Reading(**read)
-    kind = {"folds": FOLDS, "by_group": room.by_group, "tuned": room.tuned}
+    kind = {"folds": FOLDS, "by_group": room.by_group, "penalty": room.inverse_penalty, "tuned": room.tuned}
     shaped_by = [MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist()]
     judged = _remembered(
         cache, "judgement", shaped_by, lambda: {"log_odds": judge_by_words(room, reading, load_encoder)}
     )
-    return Teaching(reading, judged["log_odds"])
+    return Teaching(reading, scipy.special.expit(judged["log_odds"]).astype(np.float32))
 
 
 def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], Arrays]) -> Arrays:

@@ -13,7 +13,7 @@ from charlstm.model import SentimentLSTM
 from charlstm.vocabulary import PADDING_ID
 from training.checkpoint import EpochRecord, RunState, Validation, load_checkpoint, save_checkpoint
 from training.corpus import Batch, Corpus
-from training.distillation import Student, lesson_losses
+from training.distillation import LessonBatch, Student, lesson_losses
 from training.errors import TrainingError
 from training.metrics import accuracy_and_auc
 from training.recipe import Recipe
@@ -141,7 +141,10 @@ def _train_epoch(
 
 
 def _train_batch(learner: Learner, optimizer: torch.optim.Optimizer, recipe: Recipe, batch: Batch) -> float:
-    token_ids = _mask(batch.token_ids, recipe.mask_rate, _network(learner).config.num_embeddings - 1)
+    unknown_id = _network(learner).config.num_embeddings - 1
+    token_ids = _mask(batch.token_ids, recipe.mask_rate, unknown_id)
+    if batch.lessons is not None and recipe.word_mask_rate > 0:
+        token_ids = _mask_words(token_ids, batch.lessons, recipe.word_mask_rate, unknown_id)
     loss, objective = _losses(learner, token_ids, batch, recipe)
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(objective)
@@ -169,6 +172,15 @@ def _mask(token_ids: Tensor, rate: float, unknown_id: int) -> Tensor:
     if rate == 0:
         return token_ids
     masked = (torch.rand(token_ids.shape, device=token_ids.device) < rate) & (token_ids != PADDING_ID)
+    return token_ids.masked_fill(masked, unknown_id)
+
+
+def _mask_words(token_ids: Tensor, lessons: LessonBatch, rate: float, unknown_id: int) -> Tensor:
+    """Mask whole words: a lesson stands at the last step of each."""
+    ends = torch.zeros_like(token_ids)
+    ends[lessons.texts, lessons.steps] = 1
+    word = ends.cumsum(dim=1) - ends  # (B, T) how many words are over before each step
+    masked = (torch.rand(token_ids.shape, device=token_ids.device) < rate).gather(1, word) & (token_ids != PADDING_ID)
     return token_ids.masked_fill(masked, unknown_id)
 
 
