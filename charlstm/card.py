@@ -105,6 +105,17 @@ class Reliability(_Record):
     bins: tuple[Bin, ...] = Field(description="Those bins, without the empty ones.")
 
 
+class CalibrationFloor(_Record):
+    """The calibration error that the same probabilities would show by chance, if every one of them were exactly right.
+
+    It is not 0: the texts are finitely many, and those of a group, such as a tweet and its paraphrases, share a label.
+    """
+
+    mean: Share
+    low: Share = Field(description="One of twenty would be below.")
+    high: Share = Field(description="One of twenty would be above.")
+
+
 class RunOfRecipe(_Record):
     """What a model of the same recipe scored when it was trained."""
 
@@ -183,6 +194,7 @@ class Card(_Record):
     spreads: tuple[Spread, ...]
     before: Reliability
     after: Reliability
+    calibration_floor: CalibrationFloor
     changes: tuple[Changed, ...]
     lengths: tuple[Part, ...]
     entities: tuple[Part, ...]

@@ -1,6 +1,7 @@
 """A card from end to end: a small model trained, measured and described by the commands, and every figure honest."""
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -182,6 +183,19 @@ def test_runs_are_told_by_seed(card: Card, model: Path, folder: Path) -> None:
     assert [run.accuracy for run in card.runs if run.split == "grouped"] == recorded
     assert [spread.split for spread in card.spreads] == ["grouped"]  # of the other there is one run
     assert card.spreads[0].mean_accuracy == pytest.approx(np.mean(recorded))
+
+
+def test_runs_are_remembered_when_their_folders_are_not_named_again(
+    model: Path, card: Card, data: LabelledTexts
+) -> None:
+    assert make_card(model, data, CardSettings(speed_texts=5, speed_rounds=1), ignore).runs == card.runs
+
+
+def test_a_damaged_card_is_replaced(model: Path, data: LabelledTexts, tmp_path: Path) -> None:
+    copy = shutil.copytree(model, tmp_path / "model")
+    (copy / "card.json").write_text("{")
+    found = make_card(copy, data, CardSettings(speed_texts=5, speed_rounds=1), ignore)
+    assert [run.seed for run in found.runs if run.split == "grouped"] == [0]
 
 
 def test_the_same_inputs_give_the_same_card_but_for_speed(

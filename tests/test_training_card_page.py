@@ -37,6 +37,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
         "| grouped | 42 | 1 | 10 | 0.800 | 0.800 | 0.020 |",
         "| grouped | 2 | 0.7500 ± 0.0707 | 0.8000 ± 0.0000 |",
         "0.1000 as trained, 0.0200 with logits divided by the temperature 1.700",
+        "would show 0.0300 by chance, and in nine of ten cases 0.0100 to 0.0500:",
         "| upper case | 0.600 | 0.700 | 9 | 0.700 | 0.550 |",
         "| without emoji | 0.700 | 0.800 | 0 |  |  |",
         "| 1 to 9 characters | 10 | 0.700 | 0.800 |",

@@ -10,7 +10,7 @@ from charlstm.config import Scores
 from tests.trained import record_of, save_trained
 from tests.training_data import labelled, sentiment_rows
 from training.errors import TrainingError
-from training.runs import spreads_of, table_of_runs
+from training.runs import spreads_of, table_of_runs, with_earlier
 from training.splits import SplitName
 
 DATA = labelled(sentiment_rows(tweets=10))
@@ -47,6 +47,12 @@ def test_runs_come_in_the_order_of_their_seeds(tmp_path: Path) -> None:
     assert spread.mean_accuracy == pytest.approx(0.8)
     assert spread.std_accuracy == pytest.approx(np.std([0.7, 0.8, 0.9], ddof=1))
     assert [spread.mean_auc, spread.std_auc] == pytest.approx([0.4, 0.05])
+
+
+def test_earlier_runs_are_added_and_a_newer_one_of_the_same_seeds_counts(tmp_path: Path) -> None:
+    earlier = table_of_runs([run(tmp_path / "a", 0.7, seed=2), run(tmp_path / "b", 0.8, seed=3)])
+    newer = table_of_runs([run(tmp_path / "c", 0.9, seed=2), run(tmp_path / "d", 0.6, seed=4)])
+    assert [(one.seed, one.accuracy) for one in with_earlier(newer, earlier)] == [(2, 0.9), (3, 0.8), (4, 0.6)]
 
 
 def test_one_run_has_no_spread(tmp_path: Path) -> None:

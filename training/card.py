@@ -13,17 +13,29 @@ from typing import Final
 import numpy as np
 
 from charlstm.artifacts import Artifacts, load_artifacts
-from charlstm.card import Card, CardInBrief, Changed, Comparison, OtherTexts, OtherTextsInBrief, Part, Speed
+from charlstm.card import (
+    Card,
+    CardInBrief,
+    Changed,
+    Comparison,
+    OtherTexts,
+    OtherTextsInBrief,
+    Part,
+    RunOfRecipe,
+    Speed,
+    load_card,
+)
 from charlstm.config import Calibration, TrainingRecord
+from charlstm.errors import ArtifactError
 from charlstm.predictor import Predictor
-from training.calibration import reliability
+from training.calibration import calibration_floor, reliability
 from training.compare import Candidate, compare
 from training.data import LabelledTexts
 from training.errors import TrainingError
 from training.evaluate import has_token, probabilities_negative
 from training.progress import Step
 from training.robustness import Judgement, by_entity, by_length, judge_neither, measure_changes
-from training.runs import spreads_of, table_of_runs
+from training.runs import spreads_of, table_of_runs, with_earlier
 from training.speed import machine, measure_low_precision, measure_speed
 from training.splits import SplitName, paraphrased, split_rows
 
@@ -44,7 +56,8 @@ class CardSettings:
     """What a card is to show beside the model itself.
 
     Attributes:
-        runs: Folders of other models of the same recipe, to show how far runs are apart.
+        runs: Folders of other models of the same recipe, to show how far runs are apart; those that the card before
+            told of are kept.
         beside: Folders of other models, to compare accuracy and speed with.
         speed_texts: How many texts are read to measure speed.
         speed_rounds: How many times; the median counts.
@@ -74,7 +87,8 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
     artifacts = predictor.artifacts
     record = _record_of(directory, artifacts, data)
     candidates = [Candidate(artifacts.config.name, predictor), *map(_beside, settings.beside)]
-    runs = table_of_runs([(directory, artifacts), *((folder, load_artifacts(folder)) for folder in settings.runs)])
+    found = table_of_runs([(directory, artifacts), *((folder, load_artifacts(folder)) for folder in settings.runs)])
+    runs = with_earlier(found, _runs_of_earlier_card(directory, artifacts.version))
     own = SplitName(record.split)
     rows = split_rows(data, own, record.split_seed).test
     comparison = compare(data, candidates, _splits_of(data), record.split_seed, step)
@@ -104,6 +118,7 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
         spreads=spreads_of(runs),
         before=reliability(judged.labels, uncalibrated, 1.0),
         after=after,
+        calibration_floor=calibration_floor(judged.negative, None if data.groups is None else data.groups[judged.rows]),
         changes=changes,
         lengths=tuple(by_length(judged)),
         entities=tuple(by_entity(judged, data)),
@@ -125,6 +140,14 @@ def _record_of(directory: Path, artifacts: Artifacts, data: LabelledTexts) -> Tr
             f"the rows of {data.name} are others"
         )
     return record
+
+
+def _runs_of_earlier_card(directory: Path, version: str) -> tuple[RunOfRecipe, ...]:
+    try:
+        card = load_card(directory, version)
+    except ArtifactError:  # damaged, or of another layout: it is about to be replaced
+        return ()
+    return () if card is None else card.runs
 
 
 def _beside(folder: Path) -> Candidate:

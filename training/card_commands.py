@@ -62,7 +62,10 @@ def card(
     data: Data,
     runs: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Another model of the same recipe, to show the spread; may be repeated."),
+        typer.Option(
+            metavar="DIR",
+            help="Another run of the same recipe, to show the spread; remembered, may be repeated.",
+        ),
     ] = None,
     beside: Annotated[
         list[Path] | None,

@@ -151,11 +151,13 @@ def _runs(card: Card) -> Iterator[str]:
 
 
 def _calibration(card: Card) -> Iterator[str]:
-    before, after = card.before, card.after
+    before, after, floor = card.before, card.after, card.calibration_floor
     yield from ("## Calibration", "")
     yield (
         f"Expected calibration error over 15 bins, {card.brief.part}: {before.calibration_error:.4f} as trained, "
-        f"{after.calibration_error:.4f} with logits divided by the temperature {after.temperature:.3f}."
+        f"{after.calibration_error:.4f} with logits divided by the temperature {after.temperature:.3f}. If every "
+        f"probability were exactly right, these texts would show {floor.mean:.4f} by chance, and in nine of ten cases "
+        f"{floor.low:.4f} to {floor.high:.4f}: they are finitely many, and those of a group share a label."
     )
     yield from ("", f"![Share of negative texts by what the model said]({CALIBRATION})", "")
 

@@ -39,7 +39,13 @@ def table_of_runs(runs: Sequence[tuple[Path, Artifacts]]) -> tuple[RunOfRecipe, 
         for (_, artifacts), record in zip(runs, records, strict=True)
         for split, scores in artifacts.config.metrics.items()
     ]
-    return tuple(sorted(found, key=lambda run: (run.split, run.split_seed, run.seed)))
+    return tuple(sorted(found, key=_place))
+
+
+def with_earlier(runs: Sequence[RunOfRecipe], earlier: Sequence[RunOfRecipe]) -> tuple[RunOfRecipe, ...]:
+    """Add the runs that an earlier card of the same model tells of: their folders need not be there any more."""
+    by_place = {_place(run): run for run in (*earlier, *runs)}
+    return tuple(by_place[place] for place in sorted(by_place))
 
 
 def spreads_of(runs: Sequence[RunOfRecipe]) -> tuple[Spread, ...]:
@@ -60,6 +66,10 @@ def spreads_of(runs: Sequence[RunOfRecipe]) -> tuple[Spread, ...]:
                 )
             )
     return tuple(spreads)
+
+
+def _place(run: RunOfRecipe) -> tuple[str, int, int]:
+    return run.split, run.split_seed, run.seed
 
 
 def _record(folder: Path, artifacts: Artifacts) -> TrainingRecord:
