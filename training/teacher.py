@@ -51,7 +51,10 @@ class Teacher:
     def fit(
         cls, texts: Sequence[str], embeddings: Vectors, labels: npt.NDArray[np.int64], inverse_penalty: float
     ) -> Self:
-        """Learn from R texts, their (R, D) embeddings and (R,) labels, both of which have to occur."""
+        """Learn from R texts, their (R, D) embeddings and (R,) labels, both of which have to occur.
+
+        The inverse penalty is scikit-learn's `C`: the larger, the more a single word may count.
+        """
         words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
         scaled = scipy.sparse.csr_array(embeddings.astype(np.float64) * _EMBEDDING_SCALE)
         features = scipy.sparse.hstack([words.fit_transform(texts), scaled], format="csr")  # (R, V + D)
