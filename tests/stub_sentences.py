@@ -17,6 +17,7 @@ class StubEncoder:
     """
 
     name = "stub"
+    words: Sequence[str] = ("zebra", "quilt", "violin")
 
     def __init__(self) -> None:
         self.texts_read = 0

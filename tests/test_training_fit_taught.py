@@ -194,6 +194,20 @@ def test_unlabelled_texts_are_read_only_if_asked(
     assert len(everything) - len(without) == len(data.unlabelled)
 
 
+def test_texts_can_be_made_of_the_others(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those to train on alone, and what is learnt of them is what the teacher says."""
+    plain, _ = trained_on(data, tmp_path / "plain", changed(settings, epochs=1), monkeypatch)
+    more, _ = trained_on(data, tmp_path / "more", changed(settings, epochs=1, augmentations=2), monkeypatch)
+    assert len(more) == 3 * len(plain)
+    assert torch.equal(more.labels[: len(plain)], plain.labels)
+    assert more.lessons is not None
+    last = more.lessons.starts[len(plain) + 1 :] - 1  # of each made text
+    assert torch.equal(more.labels[len(plain) :], more.lessons.probabilities[last])
+    assert bool(more.lessons.probabilities.isfinite().all())  # so none is made of a text that nobody may judge
+
+
 @pytest.mark.parametrize("part", ["test", "validation"])
 def test_held_out_labels_shape_nothing_that_is_learnt(
     data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str

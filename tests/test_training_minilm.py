@@ -43,6 +43,10 @@ class TinyTokenizer:
             padded["offset_mapping"] = nn.utils.rnn.pad_sequence(spans, batch_first=True)
         return padded
 
+    def get_vocab(self) -> dict[str, int]:
+        tokens = ("[PAD]", "the", "##ing", "so", "awful", "über", "2020", "!", "game")
+        return {token: number for number, token in enumerate(tokens)}
+
 
 class TinyTransformer(nn.Module):
     """An embedding and a linear layer, in the places where a transformer has them."""
@@ -102,6 +106,10 @@ def test_an_embedding_is_the_mean_of_what_is_read(encoder: MiniLM) -> None:
     texts = ["so bad", "good", "a b c d"]
     means = np.stack([vectors.mean(axis=0) for _, vectors in encoder.read(texts)])
     np.testing.assert_allclose(encoder.embed(texts).detach().numpy(), means, atol=1e-2)
+
+
+def test_its_words_are_whole_words_of_letters(encoder: MiniLM) -> None:
+    assert encoder.words == ["awful", "game", "the"]
 
 
 def test_tuned_it_tells_the_labels_apart(encoder: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:

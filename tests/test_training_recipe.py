@@ -44,6 +44,7 @@ def test_the_article_preset_is_the_article() -> None:
         teacher_share=0.0,
         tuned_teacher=False,
         unlabelled=False,
+        augmentations=0,
         word_weight=0.0,
         label_after_words=False,
         word_mask_rate=0.0,

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.stub_sentences import StubEncoder
 from tests.training_data import labelled, sentiment_rows
+from training.augmentation import MadeTexts
 from training.data import LabelledTexts
 from training.errors import TrainingError
 from training.sentences import LogOdds, Reading, read_by_words
@@ -72,6 +73,23 @@ def test_no_label_of_its_own_or_of_its_group_shapes_what_is_said_of_a_text(
     same = np.repeat(np.append(turned, [False, False]), np.diff(reading.starts))
     np.testing.assert_array_equal(before[same], after[same])
     assert not np.array_equal(before[~same], after[~same])
+
+
+def test_who_judges_a_text_judges_what_is_made_of_it(data: LabelledTexts) -> None:
+    """Turn the labels of one group round: what is said of texts made of it stays; of others it does not."""
+    rows = np.arange(0, len(data.texts), 2)
+    unlabelled = len(data.texts)
+    made = MadeTexts(("lovely game", "awful console", "broken", "great"), np.array([0, rows[-1], unlabelled, 1]))
+    reading = read_by_words(StubEncoder(), [*data.texts, *data.unlabelled, *made.texts])
+    assert data.groups is not None
+    assert data.groups[0] != data.groups[rows[-1]]
+    labels = np.where(data.groups == data.groups[0], 1 - data.labels, data.labels)
+    judged = []
+    for each in (data, dataclasses.replace(data, labels=labels)):
+        log_odds = judge_by_words(Classroom(each, rows, by_group=True, tuned=False, made=made), reading, StubEncoder)
+        judged.append(log_odds[reading.starts[1:] - 1][-len(made.texts) :])
+    assert (judged[0] == judged[1]).tolist() == [True, False, False, False]
+    assert np.isnan(judged[0]).tolist() == [False, False, False, True]  # row 1 is not one of the rows
 
 
 def test_labels_outside_the_rows_are_never_looked_at(data: LabelledTexts, reading: Reading) -> None:

@@ -11,6 +11,7 @@ import scipy.special
 from tests.stub_sentences import StubEncoder
 from tests.training_data import labelled, sentiment_rows
 from training import teaching
+from training.augmentation import MadeTexts
 from training.data import LabelledTexts
 from training.distillation import Teaching
 from training.errors import TrainingError
@@ -68,6 +69,22 @@ def test_another_split_is_judged_anew_but_not_read_anew(data: LabelledTexts, row
     assert not np.array_equal(
         by_row.probabilities, taught(data, rows, lambda: encoder, tmp_path, by_group=True).probabilities
     )
+
+
+def test_made_texts_are_read_and_judged_beside_the_others(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
+    encoder = StubEncoder()
+    plain = taught(data, rows, lambda: encoder, tmp_path, by_group=True)
+    made = MadeTexts(("lovely console", "awful"), np.array([0, len(data.texts)]))
+    room = Classroom(data, rows, by_group=True, tuned=False, made=made)
+    found = teach(room, lambda: encoder, tmp_path)
+    assert encoder.texts_read == len(room.texts) == len(data.texts) + 1 + 2
+    words = len(plain.probabilities)
+    np.testing.assert_array_equal(found.probabilities[:words], plain.probabilities)
+    assert np.isfinite(found.probabilities[words:]).all()
+    expected = read_by_words(StubEncoder(), room.texts)
+    np.testing.assert_array_equal(found.reading.starts, expected.starts)
+    np.testing.assert_array_equal(found.reading.ends, expected.ends)
+    np.testing.assert_array_equal(found.reading.embeddings, expected.embeddings)
 
 
 def test_other_texts_are_read_anew(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:

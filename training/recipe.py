@@ -12,6 +12,7 @@ from training.splits import SplitName
 _OF_A_TEACHER: Final = (
     "tuned_teacher",
     "unlabelled",
+    "augmentations",
     "word_weight",
     "label_after_words",
     "embedding_weight",
@@ -75,6 +76,12 @@ class Recipe(BaseModel):
     )
     unlabelled: bool = Field(
         default=False, description="Learn from texts with other labels, too, what the teacher thinks of them."
+    )
+    augmentations: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Texts to make of each one, a piece of it with some words exchanged, for the teacher to judge.",
     )
     word_weight: float = Field(
         default=0.0, ge=0.0, description="Weight of the loss against the teacher's opinion after each word."

@@ -21,6 +21,7 @@ class SentenceEncoder(Protocol):
     """Turns a text into vectors whose mean is the text's embedding."""
 
     name: str
+    words: Sequence[str]  # that it knows, in lower case
 
     def read(self, texts: Sequence[str]) -> list[tuple[Offsets, Vectors]]:
         """Give for each text the offset behind each of its N tokens (N,), and the tokens' vectors (N, D)."""
@@ -54,6 +55,14 @@ class Reading:
     def whole(self) -> npt.NDArray[np.float16]:
         """The embeddings of the whole texts, (R, D)."""
         return self.embeddings[self.starts[1:] - 1]
+
+    def followed_by(self, other: "Reading") -> "Reading":
+        """Put the texts of another reading behind these."""
+        return Reading(
+            np.concatenate([self.starts, self.starts[-1] + other.starts[1:]]),
+            np.concatenate([self.ends, other.ends]),
+            np.concatenate([self.embeddings, other.embeddings]),
+        )
 
 
 def read_by_words(encoder: SentenceEncoder, texts: Sequence[str]) -> Reading:

@@ -6,7 +6,7 @@ its group, are never part of what the teacher of that text has learnt from.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold
 
+from training.augmentation import MadeTexts
 from training.data import LabelledTexts
 from training.errors import TrainingError
 from training.sentences import LogOdds, Reading, SentenceEncoder
@@ -81,17 +82,28 @@ class Classroom:
         rows: Which labelled texts the teacher may learn from, and judge.
         by_group: Whether a text's whole group is kept from its teacher.
         tuned: Whether a fine-tuned sentence encoder has half the say.
+        made: Texts made of these, which are read after them. Who judges a text judges what is made of it.
     """
 
     data: LabelledTexts
     rows: Rows
     by_group: bool
     tuned: bool
+    made: MadeTexts = field(default_factory=MadeTexts)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The texts of the data."""
+        return self.data.texts + self.data.unlabelled
 
     @property
     def texts(self) -> tuple[str, ...]:
         """All texts that are read."""
-        return self.data.texts + self.data.unlabelled
+        return self.written + self.made.texts
+
+    def with_made_of(self, rows: Rows) -> Rows:
+        """Return these rows and then those of all texts that are made of them."""
+        return np.concatenate([rows, len(self.written) + np.flatnonzero(np.isin(self.made.sources, rows))])
 
     @property
     def inverse_penalty(self) -> float:
@@ -109,7 +121,8 @@ def judge_by_words(room: Classroom, reading: Reading, load_encoder: Callable[[],
 
     Returns:
         (M,) log-odds of negative: of the labelled texts in `rows` by the teacher of the folds that they are not in, of
-        unlabelled texts by the teacher of all `rows`, and not a number for the others.
+        unlabelled texts by the teacher of all `rows`, of texts made of either by the same teacher, and not a number
+        for the others.
 
     Raises:
         TrainingError: There are too few texts or groups for the folds, or a fold's teacher would see one label only.
@@ -118,7 +131,8 @@ def judge_by_words(room: Classroom, reading: Reading, load_encoder: Callable[[],
     judged = np.full(len(reading.ends), np.nan, dtype=np.float32)
     groups = room.data.groups[rows] if room.by_group and room.data.groups is not None else None
     encoder = load_encoder() if room.tuned else None
-    for learn, tell in [*_folds(rows, groups), (rows, np.arange(len(labels), len(texts)))]:
+    for learn, judge_of in [*_folds(rows, groups), (rows, np.arange(len(labels), len(room.written)))]:
+        tell = room.with_made_of(judge_of)
         if len(np.unique(labels[learn])) < 2:
             raise TrainingError("a teacher needs texts of both labels in every fold")
         told = _by_regression(room, reading, learn, tell)

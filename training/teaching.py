@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +27,29 @@ def teach(room: Classroom, load_encoder: Callable[[], SentenceEncoder], cache: P
 
     Args:
         room: Who is taught what. Its labelled and then its unlabelled texts are all read once, for whatever split comes
-            later; of the labelled ones outside its rows nothing is learnt, and no label is looked at.
+            later, and then those that are made of them; of the labelled ones outside its rows nothing is learnt, and no
+            label is looked at.
         load_encoder: Makes the sentence encoder; called only where it is needed.
         cache: The folder to keep results in.
 
     Raises:
         TrainingError: There is too little to teach a teacher with, or no sentence encoder.
     """
-    texts, data = room.texts, room.data
-    read = _remembered(cache, "reading", [MiniLM.name, texts], lambda: vars(read_by_words(load_encoder(), texts)))
-    reading = Reading(**read)
+    data, made = room.data, room.made
+    reading = _read(room.written, load_encoder, cache)
+    if made.texts:
+        reading = reading.followed_by(_read(made.texts, load_encoder, cache))
     kind = {"folds": FOLDS, "by_group": room.by_group, "penalty": room.inverse_penalty, "tuned": room.tuned}
-    shaped_by = [MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist()]
+    shaped_by = [MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist(), made.texts]
     judged = _remembered(
         cache, "judgement", shaped_by, lambda: {"log_odds": judge_by_words(room, reading, load_encoder)}
     )
     return Teaching(reading, scipy.special.expit(judged["log_odds"]).astype(np.float32))
+
+
+def _read(texts: Sequence[str], load_encoder: Callable[[], SentenceEncoder], cache: Path) -> Reading:
+    made = _remembered(cache, "reading", [MiniLM.name, texts], lambda: vars(read_by_words(load_encoder(), texts)))
+    return Reading(**made)
 
 
 def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], Arrays]) -> Arrays:
