@@ -78,10 +78,16 @@ def test_a_model_that_had_a_teacher_says_so(tmp_path: Path, artifacts: Artifacts
     record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7})
     taught = load_artifacts(save_trained(tmp_path, record, {}))
     page = card_page(made_up_card("0123456789ab", learnt_from_neither=True), taught)
-    assert "what a teacher thinks of these texts, and what it thinks of texts that are neither:" in page
+    assert "what a teacher thinks of these texts, and of texts that are neither: a bag" in page
     assert "trained on such texts with its teacher's opinion" in page
     assert "what a teacher thinks of these texts: a bag" in card_page(CARD, taught)
     assert "teacher" not in card_page(CARD, artifacts)
+
+
+def test_a_model_that_learnt_from_made_texts_says_so(tmp_path: Path) -> None:
+    record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7, "augmentations": 2})
+    page = card_page(CARD, load_artifacts(save_trained(tmp_path, record, {})))
+    assert "thinks of these texts, and of 2 made of each, a piece of it with some words exchanged: a bag" in page
 
 
 def test_a_page_is_made_of_a_model_that_says_how_it_was_trained(tmp_path: Path) -> None:

@@ -88,11 +88,14 @@ def _data(card: Card, record: TrainingRecord) -> Iterator[str]:
 def _teacher(card: Card, record: TrainingRecord) -> str:
     if not record.options.get("teacher_share"):
         return ""
-    also = ", and what it thinks of texts that are neither" if card.learnt_from_neither else ""
+    learnt_from = ["of these texts"]
+    if card.learnt_from_neither:
+        learnt_from.append("of texts that are neither")
+    if made := record.options.get("augmentations"):
+        learnt_from.append(f"of {made} made of each, a piece of it with some words exchanged")
     return (
-        " Beside the labels it learnt what a teacher thinks of these texts"
-        f"{also}: a bag of words and a sentence encoder, which had been trained on other texts before, fitted to the "
-        "same part."
+        f" Beside the labels it learnt what a teacher thinks {', and '.join(learnt_from)}: a bag of words and a "
+        "sentence encoder, which had been trained on other texts before, fitted to the same part."
     )
 
 
