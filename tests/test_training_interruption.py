@@ -3,6 +3,7 @@
 import io
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -35,6 +36,21 @@ def test_it_is_raised_when_it_is_asked_for_and_not_before() -> None:
         ctrl_c.raise_if_pressed()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     ctrl_c.raise_if_pressed()
+
+
+def test_one_that_comes_while_it_is_let_go_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    ctrl_c = CtrlC()
+    ctrl_c.hold()
+    restore = signal.signal
+
+    def press_first(number: signal.Signals, handler: Any) -> Any:
+        press()
+        return restore(number, handler)
+
+    monkeypatch.setattr(signal, "signal", press_first)
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c.let_go()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_second_one_is_raised_at_once() -> None:

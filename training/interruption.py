@@ -23,20 +23,26 @@ class CtrlC:
             self._held = True
 
     def let_go(self) -> None:
-        """Hold it back no longer, and forget one that came."""
+        """Hold it back no longer, and do what it does, if it came.
+
+        Raises:
+            KeyboardInterrupt: It came, until the very moment that it is free.
+        """
         if self._held:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        pressed = self._pressed
         self._held = self._pressed = False
+        if pressed:
+            raise KeyboardInterrupt
 
     def raise_if_pressed(self) -> None:
-        """Let go, and do what Ctrl-C does, if it came.
+        """Let go if it came, and hold it back on if it did not.
 
         Raises:
             KeyboardInterrupt: It came.
         """
         if self._pressed:
             self.let_go()
-            raise KeyboardInterrupt
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
         self.raise_if_pressed()

@@ -1,7 +1,7 @@
 """Progress on a terminal: bars with loss and time left, and one line for each finished epoch."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -89,7 +89,8 @@ class TerminalProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop drawing, and leave the cursor as it was."""
-        self._ctrl_c.let_go()
+        with suppress(KeyboardInterrupt):  # what ended it came first
+            self._ctrl_c.let_go()
         self._bars.stop()
 
     def preparing(self, what: str) -> None:
@@ -121,5 +122,4 @@ class TerminalProgress:
             line += f"  validation loss {found.loss:.4f}  accuracy {found.accuracy:.4f}  AUC {found.auc:.4f}"
         line += f"  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s"
         self._console.print(line, highlight=False, soft_wrap=True)
-        self._ctrl_c.raise_if_pressed()
         self._ctrl_c.let_go()
