@@ -1,6 +1,7 @@
 """What every test shares: settled hypothesis, one torch thread, small models saved once a session, a browser."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, data
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 torch.set_num_threads(1)  # tiny models: more threads only make timing and last digits less steady
+
+# A shell that starts the tests in its background has them ignore Ctrl-C, and processes that they start ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
