@@ -223,7 +223,8 @@ class EngineConnection:
 
     def _flush(self) -> None:
         data, self._outgoing = b"".join(self._outgoing), []
-        if self._writer is not None:
+        # A transport that has closed already cannot be written to; whoever asks is told by `_lose`, in a moment.
+        if self._writer is not None and not self._writer.is_closing():
             self._writer.write(data)
 
     async def _stay_connected(self) -> None:

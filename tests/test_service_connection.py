@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 
 from charlstm.artifacts import load_artifacts
 from charlstm.predictor import Predictor
@@ -373,6 +374,31 @@ def test_a_lost_engine_is_told_to_everybody_and_found_again(path: Path, loaded: 
             assert (await connection.submit(loaded.models[0].version, PACKED, LATER)).logits == [0.5]
 
     asyncio.run(ask())
+
+
+def test_whoever_asks_a_lost_engine_before_its_loss_is_noticed_is_told_of_it(path: Path, loaded: Loaded) -> None:
+    """It is noticed after its last answers, two a turn; its connection is closed long before. On the service's loop."""
+    unhandled: list[dict[str, Any]] = []
+
+    async def answer_much_and_die(peer: _Peer) -> None:
+        peer.say(loaded)
+        await peer.hear()
+        peer.say(*[Logits(10**6, [0.0], 0.0, 0.0)] * 100)
+
+    async def ask() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        async with _connected(path, answer_much_and_die) as connection:
+            await connection.until_loaded()
+            asked = []
+            while connection.model is not None:
+                asked.append(asyncio.create_task(connection.submit(loaded.models[0].version, PACKED, LATER)))
+                await asyncio.sleep(0)
+            outcomes = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes[:-1]} == {EngineLostError}
+            assert type(outcomes[-1]) in {EngineLostError, NotReadyError}
+
+    uvloop.run(ask())
+    assert unhandled == []
 
 
 @pytest.mark.parametrize("nonsense", [b"\xff\xff\xff\xff", b"\0\0\0\x01\xc1", frame(Reload(1))])
