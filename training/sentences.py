@@ -72,13 +72,15 @@ def read_by_words(encoder: SentenceEncoder, texts: Sequence[str]) -> Reading:
     they know what follows; embedding each beginning alone would cost as many readings as there are words.
     """
     words: list[Offsets] = [word_ends(text) for text in texts]
-    embedded: list[npt.NDArray[np.float16]] = [np.empty((0, 0), dtype=np.float16)] * len(texts)
+    starts = np.cumsum([0, *(len(ends) for ends in words)])
+    embeddings = np.empty((0, 0), dtype=np.float16)
     for rows in batches_by_length(texts):
         for row, (ends, vectors) in zip(rows, encoder.read([texts[row] for row in rows]), strict=True):
+            if not embeddings.size:  # all at once: of as many small arrays, half the memory would never be given back
+                embeddings = np.empty((starts[-1], vectors.shape[1]), dtype=np.float16)
             means = growing_means(ends, vectors, words[row])
-            embedded[row] = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float16)
-    starts = np.cumsum([0, *(len(ends) for ends in words)])
-    return Reading(starts, np.concatenate(words), np.concatenate(embedded))
+            embeddings[starts[row] : starts[row + 1]] = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return Reading(starts, np.concatenate(words), embeddings)
 
 
 def word_ends(text: str) -> Offsets:
