@@ -215,7 +215,8 @@ def _read_verified(directory: Path, name: str, config: ArtifactConfig) -> bytes:
         raise ArtifactError(str(_path(directory, CONFIG)), f"the SHA-256 of {name} in files", "none")
     data = _read(directory, name)
     if (found := _sha256(data)) != expected:
-        raise ArtifactError(str(_path(directory, name)), f"SHA-256 {expected}", f"{found} ({len(data)} bytes)")
+        damaged = f"{found} ({len(data)} bytes): it is damaged, or of another model than {CONFIG}"
+        raise ArtifactError(str(_path(directory, name)), f"SHA-256 {expected}", damaged)
     return data
 
 

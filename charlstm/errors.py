@@ -58,7 +58,7 @@ class TextTooLongError(TextError):
     """A text of more tokens than the model reads, where cutting it was not allowed."""
 
     def __init__(self, limit: int, found: int, unit: str) -> None:
-        super().__init__(f"must be at most {limit} {unit}s long, found {found}; allow truncation to have it cut")
+        super().__init__(f"must be at most {limit} {unit}s long, found {found}; `truncate` lets it be cut")
         self.limit = limit
         self.found = found
 

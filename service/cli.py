@@ -33,7 +33,10 @@ def _examples(*lines: str) -> str:
 
 def _program(*, completes: bool) -> typer.Typer:
     examples = _examples("serve", "score tweets.csv --output scored.csv", 'predict "I love it"', 'gates "I love it"')
-    return typer.Typer(help=_HELP, epilog=examples, no_args_is_help=True, add_completion=completes)
+    names = {"help_option_names": ["-h", "--help"]}
+    return typer.Typer(
+        help=_HELP, epilog=examples, no_args_is_help=True, add_completion=completes, context_settings=names
+    )
 
 
 cli = _program(completes=False)

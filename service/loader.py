@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from charlstm.artifacts import holds_model, load_artifacts
+from charlstm.artifacts import CONFIG, SAFETENSORS, holds_model, load_artifacts
 from charlstm.config import Precision
 from charlstm.errors import ArtifactError, CharLSTMError, DeviceError
 from charlstm.predictor import find_device
@@ -45,7 +45,8 @@ class Loader:
         models = [self._load("")]
         for folder in further_folders(self._artifacts):
             if folder == models[0].artifacts.config.name:
-                raise ArtifactError(str(self._artifacts / folder), "another name than the default model's", folder)
+                path = str(self._artifacts / folder)
+                raise ArtifactError(path, "a folder of another name than the default model's", f"{folder}: rename it")
             models.append(self._load(folder))
         for model in models:
             model.warm_up()
@@ -66,8 +67,11 @@ def further_folders(artifacts: Path) -> list[str]:
     Raises:
         ArtifactError: One has a name that would have to be escaped in an address.
     """
-    inside = sorted(path for path in artifacts.iterdir() if not path.name.startswith("."))
-    folders = [path.name for path in inside if path.is_dir() and holds_model(path)]
+    inside = sorted(path for path in artifacts.iterdir() if not path.name.startswith(".") and path.is_dir())
+    folders = [path.name for path in inside if holds_model(path)]
+    for path in inside:
+        if path.name not in folders and (path / SAFETENSORS).exists():
+            _logger.warning("%s is not served: it holds %s, but no %s", path, SAFETENSORS, CONFIG)
     for folder in folders:
         if not _NAME.fullmatch(folder):
             raise ArtifactError(

@@ -44,7 +44,7 @@ from service.tensors import (
 _MOST_BYTES_AT_ONCE = 65_536  # of a body that is decoded on the event loop; it takes about a millisecond
 
 
-_OF_A_MODEL = ("not-found", "internal-error", "not-ready")
+_OF_A_MODEL = ("unknown-model", "internal-error", "not-ready")
 _INFERENCE: dict[str, Any] = {
     "response_model": InferenceResponse,
     "responses": error_answers(*_OF_A_MODEL, *OF_A_BODY, *OF_A_TEXT, "too-many-texts", *OF_THE_ENGINE),

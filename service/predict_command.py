@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from charlstm.errors import TextError
+from charlstm.errors import TextError, TextTooLongError
 from charlstm.predictor import Predictor
 from charlstm.trace import Prediction
 from service.answers import prediction_response
@@ -22,6 +22,7 @@ from service.schemas import ModelName
 from service.terminal import label_style, visible
 
 _STANDARD_INPUT = "-"
+_BEGINNING = 60  # characters that are shown of a text that is too long to be read
 
 
 def predict(texts: Sequence[str], artifacts: Path, *, truncate: bool, as_json: bool) -> int:
@@ -94,7 +95,7 @@ def _table(texts: Sequence[str], answers: Sequence[Prediction | TextError]) -> T
 
 
 def _cells(text: str, answer: Prediction | TextError) -> tuple[Text, str, str, Text]:
-    shown = Text(text)
+    shown = Text(f"{text[:_BEGINNING]}…" if isinstance(answer, TextTooLongError) else text)
     if isinstance(answer, TextError):
         return Text("-"), "", "", shown.append(f"{' ' * bool(text)}({answer})", "dim")
     if answer.truncated:

@@ -98,14 +98,19 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     MediaTypeError: _MEDIA_TYPE,
     ContentEncodingError: _MEDIA_TYPE,
     InferenceRequestError: _MALFORMED,
-    UnknownModelError: _NOT_FOUND,
+    UnknownModelError: Kind(
+        "unknown-model",
+        404,
+        "Unknown model",
+        "No such model is served, or not in this version; `/info` names those that are.",
+    ),
     UnknownUnitError: Kind("unknown-unit", 404, "Unknown unit", "The model has no such unit."),
     NoAtlasError: Kind(
         "no-atlas",
         404,
         "No atlas",
-        "The units of this model have not been described: `python -m training atlas` does it, into the model's "
-        "folder, and the service finds it there.",
+        "The units of this model have not been described, or what describes them cannot be read, as the log then "
+        "says: `python -m training atlas` does it, into the model's folder, and the service finds it there.",
     ),
     NotAcceptableError: Kind(
         "not-acceptable", 406, "Not acceptable", "There is no answer in a form that Accept allows."

@@ -45,7 +45,7 @@ sentiment = APIRouter(
 )
 operations = APIRouter(tags=["operations"])
 
-OF_A_QUESTION = ("not-found", "invalid-request", *OF_A_BODY, *OF_A_TEXT, *OF_THE_ENGINE)
+OF_A_QUESTION = ("unknown-model", "invalid-request", *OF_A_BODY, *OF_A_TEXT, *OF_THE_ENGINE)
 """Kinds of problems that a route has which asks a model about a text."""
 
 
@@ -116,7 +116,7 @@ async def readyz(model: Model) -> Health:
     "/info",
     operation_id="info",
     summary="What is served?",
-    responses=problem_answers("not-found", "invalid-request", "internal-error", "not-ready"),
+    responses=problem_answers("unknown-model", "invalid-request", "internal-error", "not-ready"),
 )
 async def info(model: Model, request: Request, name: NameOfModel = None) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""

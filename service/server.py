@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import resource
@@ -226,7 +227,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]  # what follows says the address once more
-        raise StartupError(f"cannot listen on {host} port {port}: {reason}") from error
+        hint = "; --port takes another" if error.errno == errno.EADDRINUSE else ""
+        raise StartupError(f"cannot listen on {host} port {port}: {reason}{hint}") from error
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

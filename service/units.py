@@ -48,7 +48,7 @@ _Atlas = Annotated[ModelAtlas, Depends(_model_atlas)]
 
 router = APIRouter(prefix="/units", tags=["memory"])
 
-_PROBLEMS = ("not-found", "no-atlas", "invalid-request", "internal-error", "not-ready")
+_PROBLEMS = ("unknown-model", "no-atlas", "invalid-request", "internal-error", "not-ready")
 
 
 @router.get("", operation_id="units", summary="Every hidden unit of the model", responses=problem_answers(*_PROBLEMS))

@@ -31,7 +31,7 @@ ERRORS: Final[Mapping[str, Exception]] = {
         [{"type": "json_invalid", "loc": ("body", 9), "ctx": {"error": "Expecting value"}}]
     ),
     "unauthorized": UnauthorizedError(),
-    "not-found": UnknownModelError({"default": "e86a53482a9e"}, "large"),
+    "unknown-model": UnknownModelError({"default": "e86a53482a9e"}, "large"),
     "no-atlas": NoAtlasError(),
     "unknown-unit": UnknownUnitError(256, 256),
     "not-acceptable": NotAcceptableError(MEDIA_TYPES),

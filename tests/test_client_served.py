@@ -21,6 +21,7 @@ from service.client.errors import (
     TextTooLongError,
     TooManyWordsError,
     UnauthorizedError,
+    UnknownModelError,
     UnknownUnitError,
     UnreachableError,
 )
@@ -238,7 +239,7 @@ def test_each_call_can_name_its_model(tmp_path: Path) -> None:
             assert client.info(model="other").model.version == other.artifacts.version
             assert client.predict("Worst").model.version != other.artifacts.version
             for ask in (client.units, client.info):
-                with pytest.raises(NotFoundError, match="model"):
+                with pytest.raises(UnknownModelError, match="model"):
                     ask(model="third")
-            with pytest.raises(NotFoundError, match="model"):
+            with pytest.raises(UnknownModelError, match="model"):
                 client.predict("Worst", model="third")

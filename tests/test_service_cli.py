@@ -142,7 +142,8 @@ def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large(server: _Server) -
 def test_a_port_that_is_taken_is_one_clear_line(server: _Server, artifacts: Path) -> None:
     ended = _run("--port", server.port, "--artifacts", artifacts)
     assert ended.returncode == 2
-    assert ended.stderr == f"charlstm: cannot listen on 127.0.0.1 port {server.port}: Address already in use\n"
+    reason = "Address already in use; --port takes another"
+    assert ended.stderr == f"charlstm: cannot listen on 127.0.0.1 port {server.port}: {reason}\n"
 
 
 def test_a_request_whose_client_hung_up_is_given_up_at_once(server: _Server) -> None:

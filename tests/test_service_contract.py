@@ -243,7 +243,7 @@ def test_each_documented_problem_has_its_own_status_and_an_example_in_its_own_fo
                 value = shown[f"v2-{kind}" if is_open_inference else kind]["value"]
                 assert value.keys() == {"error"} if is_open_inference else value["status"] == usual
                 used.add(kind)
-    assert used == ERRORS.keys() == KINDS_BY_NAME.keys() - {"method-not-allowed", "foreign-origin"}
+    assert used == ERRORS.keys() == KINDS_BY_NAME.keys() - {"not-found", "method-not-allowed", "foreign-origin"}
 
 
 class Wrong(NamedTuple):
@@ -270,18 +270,18 @@ WRONG: Final = (
     Wrong("invalid-character", "post", "/gates", "/gates", b'{"text": "a\\u0000"}'),
     Wrong("text-too-long", "post", "/predict", "/predict", b'{"text": "%s"}' % (b"a" * 65)),
     Wrong("invalid-request", "post", "/gates/compare", "/gates/compare", b"{}"),
-    Wrong("not-found", "post", "/predict", "/predict", b'{"text": "a", "model": "b"}'),
+    Wrong("unknown-model", "post", "/predict", "/predict", b'{"text": "a", "model": "b"}'),
     Wrong("too-many-texts", "post", "/predict/batch", "/predict/batch", b'{"texts": ["a", "b", "c", "d"]}'),
     Wrong("too-many-words", "post", "/gates/occlusion", "/gates/occlusion", b'{"text": "a b c d"}'),
     Wrong("body-too-large", "post", "/predict/batch", "/predict/batch", b" " * 2001),
     Wrong("unsupported-media-type", "post", "/gates", "/gates", b"a", {"content-type": "text/plain"}),
     Wrong("not-acceptable", "post", "/gates", "/gates", b'{"text": "a"}', {"accept": "image/png"}),
-    Wrong("not-found", "get", "/units", "/units?model=b"),
+    Wrong("unknown-model", "get", "/units", "/units?model=b"),
     Wrong("unknown-unit", "get", "/units/{unit}", "/units/8"),
     Wrong("invalid-request", "get", "/units/{unit}", "/units/x"),
     Wrong("invalid-request", "get", "/info", f"/info?model={'a' * 65}"),
     Wrong("unauthorized", "post", "/admin/reload", "/admin/reload"),
-    Wrong("not-found", "get", "/v2/models/{name}", "/v2/models/other"),
+    Wrong("unknown-model", "get", "/v2/models/{name}", "/v2/models/other"),
     Wrong("empty-text", "post", INFER, "/v2/models/default/infer", tensor("")),
     Wrong("too-many-texts", "post", INFER, "/v2/models/default/infer", tensor(*"abcd")),
     Wrong("malformed-body", "post", INFER, "/v2/models/default/infer", b"{}"),

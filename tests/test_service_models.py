@@ -106,7 +106,7 @@ def test_models_that_are_asked_in_turns_never_answer_for_each_other(
 def test_an_unknown_name_is_a_404_that_lists_the_known_ones(
     client: Client, route: str, document: dict[str, Any]
 ) -> None:
-    problem = assert_problem(client.post(route, {**document, "model": "huge"}), 404, "not-found")
+    problem = assert_problem(client.post(route, {**document, "model": "huge"}), 404, "unknown-model")
     (error,) = problem["errors"]
     assert error["field"] == "model"
     assert all(f"{name} (version" in error["message"] for name in NAMES)
@@ -128,7 +128,7 @@ def test_info_lists_all_models_and_describes_the_one_that_is_named(
     other = client.get("/info?model=words.2").json()
     assert other["model"]["version"] == predictors["words.2"].artifacts.version
     assert (other["architecture"]["num_layers"], other["preprocessing"]["level"]) == (2, "word")
-    assert_problem(client.get("/info?model=huge"), 404, "not-found")
+    assert_problem(client.get("/info?model=huge"), 404, "unknown-model")
 
 
 def test_metrics_name_every_model(client: Client, predictors: dict[str, Predictor]) -> None:
@@ -194,7 +194,8 @@ def test_a_reload_takes_all_models_or_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("sp ace", "a model's name"), ("x" * 65, "a model's name"), ("tiny", "another name")]
+    ("name", "message"),
+    [("sp ace", "a model's name"), ("x" * 65, "a model's name"), ("tiny", "another name.*rename it")],
 )
 def test_a_folder_whose_name_cannot_be_a_models_is_refused(tmp_path: Path, name: str, message: str) -> None:
     tiny_artifacts(tmp_path)
@@ -219,3 +220,13 @@ def test_folders_that_hold_no_model_and_hidden_ones_are_passed_over(tmp_path: Pa
     (tmp_path / "notes").mkdir()
     tiny_artifacts(tmp_path / ".old")
     assert [model.folder for model in Loader(engine_settings(tmp_path)).load()] == [""]
+
+
+def test_a_folder_that_has_lost_its_config_is_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny_artifacts(tmp_path)
+    tiny_artifacts(tmp_path / "other")
+    (tmp_path / "other" / "config.json").unlink()
+    assert [model.folder for model in Loader(engine_settings(tmp_path)).load()] == [""]
+    assert f"{tmp_path / 'other'} is not served: it holds model.safetensors, but no config.json" in caplog.text

@@ -72,7 +72,12 @@ def test_what_cannot_be_judged_is_said_in_its_place_and_exit_code_1_says_so(tiny
 
 def test_a_long_text_is_cut_only_when_told_to(tiny_directory: Path) -> None:
     text = "so bad " * 20
-    assert run("predict", text, artifacts=tiny_directory).exit_code == 1
+    refused = run("predict", text, artifacts=tiny_directory)
+    assert refused.exit_code == 1
+    shown = " ".join(refused.stdout.split())
+    assert "…" in shown
+    assert "(must be at most 64 characters long, found 140; `truncate` lets it be cut)" in shown
+    assert shown.count("so bad") < 10
     ended = run("predict", text, "--truncate", "--json", artifacts=tiny_directory)
     assert json.loads(ended.stdout)["truncated"]
     shown = run("predict", text, "--truncate", artifacts=tiny_directory)

@@ -21,6 +21,7 @@ ClientError
     │   ├── UnsupportedMediaTypeError   the body is no JSON by its own account
     │   ├── NotAcceptableError          there is no such form of the answer
     │   ├── NotFoundError               nothing is served there
+    │   ├── UnknownModelError           no model of this name, or not this version
     │   ├── MethodNotAllowedError       not in this way
     │   ├── UnknownUnitError            the model has no such unit
     │   ├── NoAtlasError                the model's units have not been described
@@ -208,9 +209,15 @@ class NotAcceptableError(RefusedError):
 
 
 class NotFoundError(RefusedError):
-    """Nothing is served at this path, or no such model."""
+    """Nothing is served at this path."""
 
     kind = "not-found"
+
+
+class UnknownModelError(RefusedError):
+    """No model of this name is served, or not in this version."""
+
+    kind = "unknown-model"
 
 
 class MethodNotAllowedError(RefusedError):
