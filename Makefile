@@ -4,7 +4,7 @@ HOST =
 PORT =
 ARTIFACTS =
 DATA ?= twitter_training.csv
-OUTPUT ?= artifacts
+OUTPUT ?= runs/default
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -29,8 +29,8 @@ lint: .venv/dev.stamp ## Run ruff, mypy and the import contracts alone
 	$(BIN)/lint-imports
 
 .PHONY: train
-train: .venv/teacher.stamp ## Train the committed model anew (DATA=twitter_training.csv OUTPUT=artifacts)
-	$(BIN)/python -m training fit $(DATA) --preset default --also-score article --output $(OUTPUT)
+train: .venv/teacher.stamp ## Train the committed model anew (DATA=twitter_training.csv OUTPUT=runs/default)
+	$(BIN)/python -m training fit $(DATA) --preset default --output $(OUTPUT)
 
 .PHONY: bench
 bench: .venv/bench.stamp ## Measure what a trace costs, and the service beside other servers (needs wrk; 10 minutes)

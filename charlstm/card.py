@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 from charlstm.documents import read_of_version
 
 CARD: Final = "card.json"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 _NonNegative = Annotated[float, Field(ge=0.0)]
@@ -132,6 +132,7 @@ class Spread(_Record):
     """How far runs of one recipe are apart on a split."""
 
     split: str
+    split_seed: NonNegativeInt | None = Field(description="Of the division that they share; null: over divisions.")
     runs: PositiveInt
     mean_accuracy: Share
     mean_auc: Share
@@ -181,7 +182,7 @@ class CardInBrief(_Record):
 class Card(_Record):
     """The whole of `card.json`."""
 
-    format_version: Literal[1] = Field(default=FORMAT_VERSION, description="Which layout of the file this is.")
+    format_version: Literal[2] = Field(default=FORMAT_VERSION, description="Which layout of the file this is.")
     model_version: str = Field(description="As in `Artifacts`: whose card this is.")
     package_version: str = Field(description="Of this package, which measured it.")
     data_sha256: str = Field(description="Hash of the CSV's bytes.")
@@ -189,6 +190,10 @@ class Card(_Record):
     comparison: Comparison
     paraphrased: dict[str, Share] = Field(
         description="By split: the share of test rows of which a paraphrase is in training; empty if it can't be told."
+    )
+    unrepeated: Part | None = Field(
+        description="Those texts of the model's own test part that do not also stand, word for word, in whatever case, "
+        "among the texts that it learnt from; null if all do."
     )
     runs: tuple[RunOfRecipe, ...]
     spreads: tuple[Spread, ...]

@@ -86,7 +86,12 @@ class MissingPackageError(CharLSTMError, ImportError):
     """
 
     def __init__(self, package: str, extra: str = "plots") -> None:
-        super().__init__(f"this needs {package}, which is not installed: pip install 'charlstm[{extra}]'", name=package)
+        super().__init__(f"this needs {package}, which is not installed: {how_to_install(extra)}", name=package)
+
+
+def how_to_install(extras: str) -> str:
+    """Return the command that installs optional packages into the project's own environment."""
+    return f".venv/bin/pip install -c constraints.txt -e '.[{extras}]'"
 
 
 def missing_package(error: ModuleNotFoundError, extra: str) -> ImportError:

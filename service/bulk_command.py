@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import torch
 
 from charlstm.bulk import BulkScorer, EncodedBlock
+from charlstm.errors import how_to_install
 from charlstm.predictor import find_device
 from service.bulk_csv import CsvRows
 from service.bulk_jsonl import JsonRows
@@ -186,7 +187,7 @@ def _parquet_rows(files: Files, file: BinaryIO) -> Rows[Any]:
     try:
         from service.bulk_parquet import ParquetRows  # noqa: PLC0415  pyarrow is large, and optional
     except ImportError as error:
-        raise CommandError("Parquet needs pyarrow, which is not installed: pip install 'charlstm[parquet]'") from error
+        raise CommandError(f"Parquet needs pyarrow, which is not installed: {how_to_install('parquet')}") from error
     if not file.seekable():  # what a Parquet file holds stands at its end
         waiting = tempfile.TemporaryFile()  # noqa: SIM115  it is gone with the rows
         shutil.copyfileobj(file, waiting)

@@ -2,11 +2,13 @@
 
 import sys
 
+from charlstm.errors import missing_package
+
 
 def main() -> None:
     """Run the commands of `python -m service`; the client alone is installed without what they need."""
     try:
         from service.cli import run_completing  # noqa: PLC0415  it may fail
     except ModuleNotFoundError as error:
-        sys.exit(f"charlstm: this needs {error.name}, which is not installed: pip install 'charlstm[serve]'")
+        sys.exit(f"charlstm: {missing_package(error, 'serve')}")
     run_completing()

@@ -7,6 +7,7 @@ the environment is left off: it would also send metrics, which `/metrics` has, a
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 
+from charlstm.errors import how_to_install
 from service.errors import StartupError
 
 
@@ -33,7 +34,7 @@ def check_packages() -> None:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: PLC0415  only those who want it have it
         import opentelemetry.sdk.trace  # noqa: F401, PLC0415  likewise
     except ImportError as error:
-        raise StartupError("otel needs packages that are not installed: pip install 'charlstm[serve,otel]'") from error
+        raise StartupError(f"otel needs packages that are not installed: {how_to_install('serve,otel')}") from error
 
 
 def _exporting_provider() -> TracerProvider:

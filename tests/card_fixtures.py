@@ -62,7 +62,18 @@ def made_up_card(version: str, **changes: object) -> Card:
             )
             for seed in range(2)
         ),
-        spreads=(Spread(split="grouped", runs=2, mean_accuracy=0.75, mean_auc=0.8, std_accuracy=0.0707, std_auc=0.0),),
+        unrepeated=Part(name="not repeated", rows=8, accuracy=0.65, auc=0.75),
+        spreads=(
+            Spread(
+                split="grouped",
+                split_seed=42,
+                runs=2,
+                mean_accuracy=0.75,
+                mean_auc=0.8,
+                std_accuracy=0.0707,
+                std_auc=0.0,
+            ),
+        ),
         before=Reliability(temperature=1.0, calibration_error=0.1, bins=(Bin(rows=10, mean=0.6, negative=0.5),)),
         calibration_floor=CalibrationFloor(mean=0.03, low=0.01, high=0.05),
         after=Reliability(temperature=1.7, calibration_error=0.02, bins=(Bin(rows=10, mean=0.52, negative=0.5),)),

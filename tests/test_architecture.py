@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import charlstm
-from charlstm.errors import missing_package
+from charlstm.errors import how_to_install, missing_package
 
 ROOT = Path(__file__).parent.parent
 
@@ -129,7 +129,7 @@ except ImportError as error:
     print(type(error).__name__, error)
 """
     result = run_in_the_base_installation(code)
-    expected = r"MissingPackageError this needs \w+, which is not installed: pip install 'charlstm\[local\]'\n"
+    expected = rf"MissingPackageError this needs \w+, which is not installed: {re.escape(how_to_install('local'))}\n"
     assert re.fullmatch(expected, result.stdout), result.stdout + result.stderr
 
 
@@ -137,7 +137,7 @@ except ImportError as error:
 def test_a_command_says_which_extra_it_needs(room: str, extra: str) -> None:
     result = run_in_the_base_installation(f"import runpy; runpy.run_module({room!r}, run_name='__main__')")
     assert result.returncode == 2
-    message = rf"charlstm: this needs \w+, which is not installed: pip install 'charlstm\[{extra}\]'\n"
+    message = rf"charlstm: this needs \w+, which is not installed: {re.escape(how_to_install(extra))}\n"
     assert re.fullmatch(message, result.stderr), result.stderr
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlstm.artifacts import Artifacts, load_artifacts
+from charlstm.errors import how_to_install
 from charlstm.onnx_files import MODEL, TEXT, TRACE, TextRules, export_onnx, text_rules
 from charlstm.predictor import Predictor
 from charlstm.text import Level
@@ -133,4 +134,4 @@ def test_the_command_says_in_one_line_what_is_missing(
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "onnx", None)
     code, _, stderr = run_training(monkeypatch, capfd, "export", tmp_path)
-    assert (code, stderr) == (2, "error: this needs onnx, which is not installed: pip install 'charlstm[onnx]'\n")
+    assert (code, stderr) == (2, f"error: this needs onnx, which is not installed: {how_to_install('onnx')}\n")

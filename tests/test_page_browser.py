@@ -251,6 +251,7 @@ def test_signals_and_orders_can_be_chosen(seen: Visit) -> None:
     """Each signal says both of its names; sorted by number, the first row is unit 0."""
     seen.write(TEXT)
     seen.wait_for_chart("#memory-chart")
+    seen.wait_for_text("#signal-meaning", "or less.*or more")
     for name, other in {
         "forget_gate": "percentage of the long-term memory to keep",
         "candidate": "potential memory",
@@ -512,8 +513,8 @@ def test_a_link_carries_the_text(seen: Visit, service: Service) -> None:
     assert not any(quote("最") in url.partition("#")[0] for url in seen.requests)
 
 
-def test_each_example_teaches_something(seen: Visit, service: Service) -> None:
-    """An example says its sentence and is read like any text; what the sentences claim of the model is so."""
+def test_each_example_teaches_something(seen: Visit) -> None:
+    """An example says its sentence and is read like any text; texts to compare it with are a link away."""
     for index in range(3):
         chip = seen.page.locator("#examples button").nth(index)
         chip.click()
@@ -526,15 +527,62 @@ def test_each_example_teaches_something(seen: Visit, service: Service) -> None:
         seen.page.click("#lesson a")
         expect(seen.page.locator("#compare-title")).to_be_focused()
         seen.wait_for_answer(seen.page.input_value("#text"))
-    japanese, other = (service.ask("/predict", {"text": text}) for text in ("最高のゲームだ", "最悪のゲームだ"))
-    assert japanese["probabilities"] == other["probabilities"]
-    negated, plain = (service.ask("/predict", {"text": text})["label"] for text in ("not good", "good"))
-    assert (negated, plain) == ("negative", "positive")
-    turning = "I hated the old map but I love the new one"
-    so_far = service.ask("/gates", {"text": turning, "detail": "summary"})["probability_so_far"]
-    love = turning.index("love")
-    assert so_far[love + 1] > 0.5
-    assert all(negative < 0.5 for negative in so_far[love + 3 :])
+
+
+def test_a_lesson_is_of_the_model_that_it_was_checked_on(seen: Visit) -> None:
+    """Read by another model, the same text is shown with what to look at, and nothing that may not be so."""
+    seen.page.locator("#examples button").first.click()
+    seen.wait_for_text("#lesson", "^.good. alone is positive")
+    seen.page.select_option("#model", "article")
+    seen.wait_for_text("#facts", "article")
+    seen.wait_for_text("#lesson", "^Look at the share of .good.")
+    seen.page.select_option("#model", "default")
+    seen.wait_for_text("#lesson", "^.good. alone is positive")
+
+
+def test_what_is_printed_is_of_the_text(seen: Visit, tmp_path: Path) -> None:
+    """Charts that nobody scrolled to, or drawn of an earlier text, are drawn anew, and fit the paper."""
+    seen.write(TEXT)
+    seen.wait_for_chart("#story-chart")
+    seen.page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+    seen.write(LONG)
+    drawn = "['story', 'memory', 'gates'].map((name) => document.querySelector(`#${name}-chart .plot`)._fullLayout)"
+    drawn += ".map((layout) => layout && [layout.width, layout.xaxis.range[1]])"
+    seen.page.evaluate(f"addEventListener('beforeprint', () => {{ window.printed = {drawn} }})")
+    seen.page.pdf(path=tmp_path / "page.pdf")
+    assert seen.page.evaluate("window.printed") == 3 * [[680, len(LONG) - 0.5]]
+    eventually(lambda: seen.page.evaluate(f"{drawn}[0][0]") > 680)
+
+
+def test_the_dark_page_is_printed_light(browser: Browser, service: Service, tmp_path: Path) -> None:
+    """Ink that is light on dark would not be seen on paper."""
+    dark = Visit(browser.new_context(viewport=WIDE, color_scheme="dark").new_page(), service.served.url)
+    dark.open()
+    ink = "getComputedStyle(document.body).color"
+    before = dark.page.evaluate(ink)
+    dark.page.evaluate(f"addEventListener('beforeprint', () => {{ window.printed = {ink} }})")
+    dark.page.pdf(path=tmp_path / "page.pdf")
+    assert dark.page.evaluate("window.printed") == "rgb(29, 28, 26)"
+    assert dark.page.evaluate(ink) == before != "rgb(29, 28, 26)"
+    dark.page.context.close()
+
+
+def test_the_model_is_described(seen: Visit, service: Service) -> None:
+    """What `/info` says of the model that is asked is said in words, with what its card says it is not for."""
+    info = service.served.get("/info").json()
+    info["card"] = {"intended_use": "For summing up.", "not_for": ["decisions about a person"]}
+    seen.page.route("**/info", lambda route: route.fulfill(json=info))
+    seen.page.click("#model-link")
+    expect(seen.page.locator("#model-dialog")).to_be_visible()
+    said = seen.text_of("#model-dialog")
+    scores = info["metrics"]["grouped"]
+    assert info["model"]["version"] in said
+    assert f"1 LSTM layer of {info['architecture']['hidden_size']} units" in said
+    assert f"{scores['accuracy']:.0%} of {scores['rows']:,} texts labelled right".replace("%", " %", 1) in said
+    assert "It is not for\n" in said
+    assert "decisions about a person" in said
+    seen.page.click("#model-close")
+    expect(seen.page.locator("#model-dialog")).to_be_hidden()
 
 
 def test_the_recording_is_shown_and_left_again(seen: Visit) -> None:
@@ -543,7 +591,8 @@ def test_the_recording_is_shown_and_left_again(seen: Visit) -> None:
     seen.page.click("text=Lost in padding")
     seen.wait_for_text("#lesson", "recording")
     seen.wait_for_text("#coloured", "then 163 steps of padding")
-    seen.wait_for_text("#facts", "article")
+    seen.wait_for_text("#facts", "Recorded of.*article.+another run")
+    expect(seen.page.locator("#model-field")).to_be_hidden()
     expect(seen.page.locator("#text")).to_have_attribute("readonly", "")
     expect(seen.page.locator("#what-if")).to_be_hidden()
     seen.wait_for_chart("#memory-chart")
@@ -623,6 +672,11 @@ def test_a_narrow_page_does_not_scroll_sideways(browser: Browser, service: Servi
     narrow.write(LONG)
     narrow.page.fill("#unit", "3")
     narrow.wait_for_chart("#unit-chart")
+    narrow.page.fill("#second", SECOND)
+    narrow.page.press("#second", "Enter")
+    narrow.wait_for_chart("#compare-chart")
+    title = narrow.page.locator("#compare-chart .annotation-text tspan.line").last
+    expect(title).to_have_text(re.compile("both have$"))  # broken into lines, not cut
     assert narrow.page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
     assert narrow.page.evaluate("document.querySelector('#unit-chart').scrollWidth") > NARROW["width"]
     narrow.page.context.close()
@@ -701,9 +755,12 @@ def test_a_lost_server_is_found_again(browser: Browser, tiny_directory: Path, tm
         lost.page.locator("#text").press("End")
         lost.page.locator("#text").press_sequentially(" game")
         expect(lost.page.locator("#verdict")).to_have_attribute("data-stale", "true")
+        lost.wait_for_text("#of-before", "of the text before.+not read yet")
+        expect(lost.page.locator("#colours")).to_have_css("opacity", "0.4")
     with served(folders[1], tiny_directory, port=port):
         lost.wait_for_state("open")
         lost.wait_for_answer("best game")
+        expect(lost.page.locator("#of-before")).to_be_hidden()
         lost.page.context.close()
 
 
@@ -733,6 +790,8 @@ def test_a_key_is_asked_for_and_shown(browser: Browser, tiny_directory: Path, tm
         locked.write("best game")
         locked.page.locator("#occlusion").scroll_into_view_if_needed()
         expect(locked.page.locator("#occlusion .name")).to_have_text(["best", "game"])
+        locked.page.click("#model-link")
+        locked.wait_for_text("#model-facts", "LSTM layer")
         assert locked.page.evaluate("sessionStorage.length") == 1
         assert locked.page.evaluate("localStorage.length") == 0
         locked.page.context.close()

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from charlstm.bulk import COLUMNS, BulkScorer
+from charlstm.errors import how_to_install
 from service.bulk_command import Files, Machine, score
 from service.bulk_result import Unfinished
 from service.bulk_rows import Layout
@@ -357,7 +358,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
     monkeypatch.delitem(sys.modules, "service.bulk_parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     ended = run("score", tmp_path / "a.parquet", artifacts=tiny_directory)
-    assert_refused(ended, "Parquet needs pyarrow, which is not installed: pip install 'charlstm[parquet]'")
+    assert_refused(ended, f"Parquet needs pyarrow, which is not installed: {how_to_install('parquet')}")
 
 
 # What it says

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import ray
 
+from charlstm.errors import how_to_install
 from tests.bulk_files import FORMATS, ROWS, assert_refused, run, write
 from tests.ray_cluster import ray_cluster
 from tests.served import eventually
@@ -211,4 +212,4 @@ def test_without_ray_it_says_what_to_install(
     monkeypatch.delitem(sys.modules, "service.bulk_ray", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     ended = run("score", folder, "--output", tmp_path / "out", "--ray", artifacts=tiny_directory)
-    assert_refused(ended, "this needs ray, which is not installed: pip install 'charlstm[ray]'")
+    assert_refused(ended, f"this needs ray, which is not installed: {how_to_install('ray')}")

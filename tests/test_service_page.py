@@ -4,6 +4,7 @@ What they do there, `test_page_browser.py` and `test_embed_browser.py` say.
 """
 
 import gzip
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 import service.page
+from charlstm import Predictor
 from service.page import Content, PageFile
 from tests.service_fixtures import Client, assert_problem
 from tests.stub_service import stubbed
 
 FOLDER = Path(service.page.__file__).with_name("page")
+ARTIFACTS = FOLDER.parent.parent / "artifacts"
 OWN_FILES = sorted(file.name for file in FOLDER.iterdir())
 NAMESPACE = "http://www.w3.org/2000/svg"  # a name, which nothing asks for
 
@@ -268,3 +271,66 @@ def test_the_wheel_holds_the_page(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name.removeprefix("service/page/") for name in archive.namelist() if "service/page/" in name}
     assert packed == set(OWN_FILES)
+
+
+def lesson(name: str) -> str:
+    """Read what the page says of an example, with plain signs."""
+    text = (FOLDER / "examples.js").read_text(encoding="utf-8").replace("\u2212", "-")
+    found = re.search(rf'name: "{name}".+?lesson: "([^"]+)"', text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load(ARTIFACTS)
+
+
+def test_the_lessons_were_checked_on_the_committed_model(predictor: Predictor) -> None:
+    """Whoever commits another model looks at each lesson again, and then writes its version there."""
+    text = (FOLDER / "examples.js").read_text(encoding="utf-8")
+    assert f'CHECKED_ON = "{predictor.artifacts.version}"' in text
+
+
+def test_the_lesson_on_negation_is_true(predictor: Predictor) -> None:
+    said = lesson("Negation")
+    alone, negated = predictor.predict("good"), predictor.predict("not good")
+    assert alone.label == "positive"
+    assert negated.label == "negative"
+    assert f"alone is positive, {percent(alone.probability)}" in said
+    assert f"negative, {percent(negated.probability)}" in said
+    shares = [float(predictor.trace(text).attribution.steps[-4:].sum()) for text in ("not good", "good")]
+    assert f"({shares[0]:.2f} in place of {shares[1]:.2f})" in said
+
+
+def test_the_lesson_on_a_turn_is_true(predictor: Predictor) -> None:
+    said = lesson("A turn in the middle")
+    text = "I hated the old map but I love the new one"
+    so_far = [float(negative) for negative in predictor.trace(text).probability_so_far]
+    hated, love = text.index("ed the"), text.index("love")
+    assert all(negative > 0.5 for negative in so_far[hated : love + 2])
+    assert all(negative < 0.5 for negative in so_far[love + 3 :])
+    assert f"from {percent(so_far[love + 1])} to {percent(so_far[love + 3])}" in said
+    assert f"positive, {percent(1 - so_far[-1])}" in said
+
+
+def test_the_lesson_on_an_unknown_alphabet_is_true(predictor: Predictor) -> None:
+    best, worst = predictor.predict("最高のゲームだ"), predictor.predict("最悪のゲームだ")
+    assert best.probability == worst.probability
+    assert best.unknown_characters == best.characters
+    assert f"{best.label}, {percent(best.probability)}" in lesson("An unknown alphabet")
+
+
+def test_the_lesson_on_padding_is_true_of_the_recording() -> None:
+    said = lesson("Lost in padding")
+    recording = json.loads((FOLDER / "article-trace.json").read_text(encoding="utf-8"))
+    first, so_far = recording["tokens"].index("<PAD>"), recording["probability_so_far"]
+    gate = [step[0] for step in recording["layers"][0]["output_gate"]]
+    assert len(recording["tokens"]) == 200
+    assert f"{percent(so_far[first - 1])} negative" in said
+    assert f"from {gate[first - 1]:.2f} to {gate[first]:.2f} and the answer to {percent(so_far[first])}" in said
+    assert {percent(negative) for negative in so_far[first:]} == {percent(so_far[first])}

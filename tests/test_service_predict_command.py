@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from charlstm.errors import how_to_install
 from charlstm.predictor import Predictor
 from service.schemas import PredictResponse
 from tests.bulk_files import assert_refused, run
@@ -74,10 +75,9 @@ def test_a_long_text_is_cut_only_when_told_to(tiny_directory: Path) -> None:
     text = "so bad " * 20
     refused = run("predict", text, artifacts=tiny_directory)
     assert refused.exit_code == 1
-    shown = " ".join(refused.stdout.split())
-    assert "…" in shown
-    assert "(must be at most 64 characters long, found 140; `truncate` lets it be cut)" in shown
-    assert shown.count("so bad") < 10
+    said = " ".join(refused.stdout.split())
+    assert "… (must be at most 64 characters long, found 140; `truncate` lets it be cut)" in said
+    assert said.count("so bad") < 10
     ended = run("predict", text, "--truncate", "--json", artifacts=tiny_directory)
     assert json.loads(ended.stdout)["truncated"]
     shown = run("predict", text, "--truncate", artifacts=tiny_directory)
@@ -135,4 +135,4 @@ def test_the_program_says_what_is_missing_where_only_the_client_is_installed() -
     code = "import sys; sys.modules['typer'] = None\nfrom service.program import main; main()"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == "charlstm: this needs typer, which is not installed: pip install 'charlstm[serve]'\n"
+    assert ended.stderr == f"charlstm: this needs typer, which is not installed: {how_to_install('serve')}\n"

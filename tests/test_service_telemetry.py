@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from charlstm.errors import how_to_install
 from service import telemetry
 from tests.service_fixtures import Client, engine_thread, make_app, serving
 
@@ -91,6 +92,4 @@ def test_packages_that_are_missing_are_one_clear_line(missing: str) -> None:
     command = [sys.executable, "-c", code, missing, "serve", "--port", "0", "--otel"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr == (
-        "charlstm: otel needs packages that are not installed: pip install 'charlstm[serve,otel]'\n"
-    )
+    assert ended.stderr == (f"charlstm: otel needs packages that are not installed: {how_to_install('serve,otel')}\n")

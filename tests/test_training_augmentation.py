@@ -59,6 +59,19 @@ def test_some_words_are_exchanged_half_of_them_for_known_ones() -> None:
     assert sum(word in KNOWN for word in new) / len(new) == pytest.approx(0.5, abs=0.03)
 
 
+def test_words_of_the_texts_are_drawn_as_often_as_they_stand_there() -> None:
+    """`often` is nine of ten words; of all distinct words it would be one of 101."""
+    texts = {row: "often " * 9 + f"rare{row}" for row in range(100)}
+    new = [
+        word
+        for text, row in zip(*vars(augment(texts, 20, ())).values(), strict=True)
+        for word in text.split()
+        if word.startswith("rare") and word != f"rare{row}"
+    ]
+    words = sum(len(text.split()) for text in augment(texts, 20, ()).texts)
+    assert len(new) / words == pytest.approx(0.15 * 0.1, abs=0.005)
+
+
 def test_short_texts_stay_whole() -> None:
     made = augment({7: "so bad"}, 50, ())
     assert all(len(text.split()) == 2 for text in made.texts)
@@ -68,10 +81,7 @@ def test_new_words_stand_where_the_old_ones_stood() -> None:
     """With the white space of the old, so that no two words grow together."""
     made = augment({0: "a\n\nb  c", 1: "d"}, 200, KNOWN)
     of_first = [text for text, source in zip(made.texts, made.sources, strict=True) if source == 0]
-    assert {
-        "".join(character if character.isspace() else "x" for character in text if character.isspace())
-        for text in of_first
-    } == {"\n\n  "}
+    assert {"".join(filter(str.isspace, text)) for text in of_first} == {"\n\n  "}
 
 
 def test_white_space_alone_is_left_out() -> None:

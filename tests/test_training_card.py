@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from charlstm import Predictor, load_artifacts
 from charlstm.card import Card, load_card
+from charlstm.errors import ArtifactError
 from charlstm.readout import Readout
 from tests.trained import record_of, save_trained
 from tests.training_data import Row, sentiment_rows, write_rows
@@ -191,10 +192,14 @@ def test_runs_are_remembered_when_their_folders_are_not_named_again(
     assert make_card(model, data, CardSettings(speed_texts=5, speed_rounds=1), ignore).runs == card.runs
 
 
-def test_a_damaged_card_is_replaced(model: Path, data: LabelledTexts, tmp_path: Path) -> None:
+def test_the_runs_of_a_damaged_card_are_not_lost_in_silence(model: Path, data: LabelledTexts, tmp_path: Path) -> None:
     copy = shutil.copytree(model, tmp_path / "model")
     (copy / "card.json").write_text("{")
-    found = make_card(copy, data, CardSettings(speed_texts=5, speed_rounds=1), ignore)
+    settings = CardSettings(speed_texts=5, speed_rounds=1)
+    with pytest.raises(ArtifactError, match=r"card\.json: expected .*delete it, and name the runs"):
+        make_card(copy, data, settings, ignore)
+    (copy / "card.json").unlink()
+    found = make_card(copy, data, settings, ignore)
     assert [run.seed for run in found.runs if run.split == "grouped"] == [0]
 
 

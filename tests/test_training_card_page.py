@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from charlstm.artifacts import Artifacts, load_artifacts
+from charlstm.card import Part
 from tests.card_fixtures import made_up_card
 from tests.test_training_plots import size
 from tests.trained import record_of, save_trained
@@ -35,7 +36,9 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
         "| **tiny** | 0.900 (0.950) \\* | 0.700 (0.800) |",
         "\\* recorded.",
         "| grouped | 42 | 1 | 10 | 0.800 | 0.800 | 0.020 |",
-        "| grouped | 2 | 0.7500 ± 0.0707 | 0.8000 ± 0.0000 |",
+        "| grouped | 42 | 2 | 0.7500 ± 0.0707 | 0.8000 ± 0.0000 |",
+        "2 of 10 test texts stand word for word, in whatever case, among the texts that it learnt from",
+        "on the other 8 its accuracy is 0.6500 (AUC 0.7500).",
         "0.1000 as trained, 0.0200 with logits divided by the temperature 1.700",
         "would show 0.0300 by chance, and in nine of ten cases 0.0100 to 0.0500:",
         "| upper case | 0.600 | 0.700 | 9 | 0.700 | 0.550 |",
@@ -78,16 +81,30 @@ def test_a_model_that_had_a_teacher_says_so(tmp_path: Path, artifacts: Artifacts
     record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7})
     taught = load_artifacts(save_trained(tmp_path, record, {}))
     page = card_page(made_up_card("0123456789ab", learnt_from_neither=True), taught)
-    assert "what a teacher thinks of these texts, and of texts that are neither: a bag" in page
+    assert "what a teacher thinks of these texts and of texts that are neither. The teacher is" in page
     assert "trained on such texts with its teacher's opinion" in page
-    assert "what a teacher thinks of these texts: a bag" in card_page(CARD, taught)
+    assert "what a teacher thinks of these texts. The teacher is" in card_page(CARD, taught)
     assert "teacher" not in card_page(CARD, artifacts)
 
 
 def test_a_model_that_learnt_from_made_texts_says_so(tmp_path: Path) -> None:
     record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7, "augmentations": 2})
     page = card_page(CARD, load_artifacts(save_trained(tmp_path, record, {})))
-    assert "thinks of these texts, and of 2 made of each, a piece of it with some words exchanged: a bag" in page
+    assert "So it did of further texts, 2 made of each: a piece of it, most with some words exchanged." in page
+
+
+@pytest.mark.parametrize(
+    ("unrepeated", "told"),
+    [
+        (None, "Every test text stands word for word"),
+        (Part(name="all", rows=10, accuracy=0.7, auc=None), "No test text stands word for word"),
+        (Part(name="one", rows=1, accuracy=1.0, auc=None), "on the other 1 its accuracy is 1.0000."),
+    ],
+)
+def test_the_page_tells_how_many_test_texts_are_not_new(
+    artifacts: Artifacts, unrepeated: Part | None, told: str
+) -> None:
+    assert told in card_page(made_up_card("0123456789ab", unrepeated=unrepeated), artifacts)
 
 
 def test_a_page_is_made_of_a_model_that_says_how_it_was_trained(tmp_path: Path) -> None:

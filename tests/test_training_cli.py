@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,9 @@ from training.cli import app
 from training.data import read_data
 from training.describe import describe
 from training.evaluate import evaluate
+from training.flags import flag_of
 from training.progress import TerminalProgress
+from training.recipe import RECIPES, Preset, Recipe
 from training.splits import SplitName, split_rows
 
 ROOT = Path(__file__).parent.parent
@@ -207,12 +210,23 @@ def test_help_names_the_commands(run_main: Main) -> None:
         ("fit", ["--output", "--preset", "--epochs", "--hidden-size", "--num-layers", "--level", "--seed", "--fresh"]),
         ("evaluate", ["--json", "--picture", "--split", "--label-column"]),
         ("trace", ["--picture"]),
+        ("presets", ["what its flags are"]),
     ],
 )
 def test_help_of_each_command_names_its_flags(command: str, flags: list[str]) -> None:
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert result.exit_code == 0
     assert all(flag in result.stdout for flag in flags)
+    assert not re.search(r"default: \(|None|True|False", result.stdout)
+
+
+def test_help_of_fit_says_what_is_replaced_and_where_defaults_are() -> None:
+    """It is read before a training that may take hours."""
+    text = CliRunner().invoke(app, ["fit", "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).stdout
+    assert "A folder that holds a finished model is left as it is, unless --fresh is given; what that began" in text
+    assert "Begin anew: replace a finished model" in text
+    assert "`presets` shows what is in each" in text
+    assert "Default: Positive." in text
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(
@@ -247,7 +261,9 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(
     monkeypatch.setattr(TerminalProgress, "batch_done", interrupt)
     code, stdout, stderr = run_main(*fit_arguments(data, tmp_path / "model", 3))
     assert (code, stdout) == (130, "")
-    assert stderr.startswith("interrupted: no model is written")
+    assert stderr.startswith("interrupted: no model is written; repeat the command to go on")
+    again = run_main(*fit_arguments(data, tmp_path / "model", 3), "--fresh")[2]
+    assert again.startswith("interrupted: no model is written; repeat the command without --fresh to go on")
     assert files(tmp_path) == set()
 
 
@@ -270,12 +286,13 @@ def test_a_missing_file_is_one_line(command: str, tmp_path: Path, tiny_directory
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--text-column 9", "line 1: there is no column 9"),
+        ("--text-column 9", "line 1: --text-column: there is no column 9"),
         ("--text-column body", "column 'body' is a name, but the file is read without a --header"),
-        ("--text-column body --header", "line 1: there is no column 'body'"),
+        ("--text-column body --header", "line 1: --text-column: there is no column 'body'"),
         ("--encoding klingon", "there is no encoding called 'klingon'"),
         ("--encoding utf-32", "is not valid utf-32"),
         ("--positive Happy", "no row with a text is labelled 'Happy'"),
+        ("--delimiter xy", "--delimiter has to be one character, no letter, digit or quote, found 'xy'"),
         ("--positive Negative", "--positive and --negative are the same label"),
         ("--group-column=", "--group-column"),
         ("--epochs 0", "--epochs: input should be greater than or equal to 1, found 0"),
@@ -350,7 +367,7 @@ def places(data: Path, tiny_directory: Path, tmp_path: Path) -> dict[str, Path]:
         (["evaluate", "{tmp}", "{data}"], "config.json: expected a file, found nothing there"),
         (["evaluate", "{model}", "{data}", "--picture", "{tmp}/no/confusion.png"], "No such file or directory"),
         (["trace", "{tmp}", "text", "--picture", "{tmp}/trace.png"], "config.json: expected a file"),
-        (["trace", "{model}", "", "--picture", "{tmp}/trace.png"], "must hold at least 1 character"),
+        (["trace", "{model}", "", "--picture", "{tmp}/trace.png"], "the text must hold at least 1 character"),
         (["trace", "{model}", "text", "--picture", "{tmp}/no/trace.png"], "No such file or directory"),
         (["fit", "{data}", "--output", "{data}/out"], "is no folder"),
     ],
@@ -390,6 +407,29 @@ def test_an_unfinished_run_of_other_settings_is_one_line(data: Path, tmp_path: P
     assert run_main(*arguments, "--fresh")[0] == 0
 
 
+def test_a_finished_model_is_replaced_only_when_asked_to(data: Path, tmp_path: Path, run_main: Main) -> None:
+    """A command that is repeated by mistake costs no model."""
+    model = tiny_artifacts(tmp_path / "model")
+    before = (model / "model.safetensors").read_bytes()
+    arguments = fit_arguments(data, model, 1)
+    assert_one_line(run_main(*arguments), f"error: {model} holds a finished model; --fresh replaces it\n")
+    assert (model / "model.safetensors").read_bytes() == before
+    assert run_main(*arguments, "--fresh")[0] == 0
+    assert (model / "model.safetensors").read_bytes() != before
+
+
+def test_presets_shows_what_each_is(run_main: Main) -> None:
+    """Every flag of a recipe, and its value in each preset, in the order that `fit --help` names them."""
+    code, stdout, _ = run_main("presets")
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in stdout.splitlines() if "│" in line]
+    assert (code, [row[0] for row in rows]) == (0, [flag_of(field) for field in Recipe.model_fields])
+    assert "┃ flag                  ┃ default   ┃ labels    ┃ memory    ┃ article   ┃" in stdout
+    values = {row[0]: row[1:] for row in rows}
+    assert values["--hidden-size"] == [str(RECIPES[preset].hidden_size) for preset in Preset]
+    assert values["--tuned-teacher"] == ["yes", "no", "no", "no"]
+    assert values["--pad-to"] == ["none", "none", "none", "200"]
+
+
 def test_a_full_disk_is_one_line(data: Path, tmp_path: Path, run_main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -410,7 +450,7 @@ def test_names_and_labels_are_shown_as_they_are(tmp_path: Path, run_main: Main) 
 def test_a_model_may_come_from_a_folder_of_any_name(data: Path, tmp_path: Path, run_main: Main) -> None:
     model = tiny_artifacts(tmp_path / "[bold]")
     assert run_main("evaluate", model, data)[0] == 0
-    assert "[bold]" in run_main(*fit_arguments(data, tmp_path / "[bold]", 1))[2]
+    assert "[bold]" in run_main(*fit_arguments(data, tmp_path / "[bold]", 1), "--fresh")[2]
 
 
 def test_a_terminal_shows_bars_with_loss_and_time_left() -> None:

@@ -16,7 +16,7 @@ from charlstm.config import Scores
 from tests.trained import record_of, save_trained
 from tests.training_data import labelled, sentiment_rows
 from training import baselines
-from training.baselines import LEXICON, MAJORITY, score_baselines
+from training.baselines import LEXICON, MAJORITY, SENTENCES, score_baselines
 from training.compare import NO_LEXICON, RECORDED, Candidate, compare, load_candidates
 from training.data import LabelledTexts
 from training.errors import TrainingError
@@ -79,6 +79,18 @@ def test_the_more_frequent_label_is_that_of_the_training_part(data: LabelledText
     found = dict(score_baselines(dataclasses.replace(data, labels=labels), split, ignore))[MAJORITY]
     assert found.accuracy == pytest.approx((labels[split.test] == mostly).mean())
     assert found.auc == 0.5
+
+
+def test_embeddings_go_under_scikit_learns_logistic_regression(data: LabelledTexts) -> None:
+    """Beside all else, and only where there are any."""
+    split = split_rows(data, SplitName.GROUPED, 3)
+    embeddings = np.random.default_rng(0).normal(size=(len(data.texts), 5)).astype(np.float32)
+    embeddings[:, 0] += data.labels
+    found = compare(data, [], [SplitName.GROUPED], 3, ignore, embeddings=embeddings)
+    (ours,) = (one.reached["grouped"] for one in found.contestants if one.name == SENTENCES)
+    regression = LogisticRegression(max_iter=1000).fit(embeddings[split.train], data.labels[split.train])
+    assert ours.accuracy == regression.score(embeddings[split.test], data.labels[split.test])
+    assert SENTENCES not in {one.name for one in compare(data, [], [SplitName.GROUPED], 3, ignore).contestants}
 
 
 def test_the_lexicon_knows_plain_words(reached: dict[str, Reached], data: LabelledTexts) -> None:

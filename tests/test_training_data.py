@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training_data import Row, sentiment_rows, unusable_rows, write_kaggle, write_rows
-from training.data import DataFormat, Dropped, LabelledTexts, read_data
+from training.data import Dropped, LabelledTexts, read_data
+from training.data_format import DataFormat
 from training.errors import DataError
 
 GOOD = Row("1", "game", "Positive", "good")
@@ -251,17 +252,27 @@ def test_a_zip_that_cannot_be_read_is_reported(tmp_path: Path, damage: str) -> N
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ({"text_column": "4"}, "line 1: there is no column 4: positions go from 0 to 3"),
-        ({"label_column": "mood"}, "column 'mood' is a name, but the file is read without a --header"),
+        ({"text_column": "4"}, "--text-column: there is no column 4, positions go from 0 to 3; with --header"),
+        (
+            {"group_column": "4", "header": True},
+            "line 1: --group-column: there is no column 4, positions go from 0 to 3",
+        ),
+        ({"entity_column": "9"}, "--entity-column: there is no column 9"),
+        ({"label_column": "mood"}, "--label-column: column 'mood' is a name, but the file is read without a --header"),
         (
             {"label_column": "mood", "header": True},
-            "line 1: there is no column 'mood'; the header names '1', 'game', 'Positive', 'good'",
+            "line 1: --label-column: there is no column 'mood'; the header names '1', 'game', 'Positive', 'good'",
         ),
         ({"encoding": "klingon"}, "there is no encoding called 'klingon'"),
         ({"encoding": "undefined"}, "cannot be read as undefined"),
         ({"positive": "Negative"}, "--positive and --negative are the same label, 'Negative'"),
         ({"positive": "happy"}, "no row with a text is labelled 'happy' in column 2"),
         ({"header": True}, "no row with a text is labelled 'Positive' in column 2"),
+        ({"delimiter": ""}, "--delimiter has to be one character, no letter, digit or quote, found ''"),
+        ({"delimiter": ";;"}, "found ';;'"),
+        ({"delimiter": "x"}, "found 'x'"),
+        ({"delimiter": '"'}, "--delimiter has to be one character"),
+        ({"delimiter": "é"}, "--delimiter has to be one character"),
     ],
 )
 def test_a_form_that_does_not_fit_the_file_is_explained(path: Path, form: dict[str, Any], message: str) -> None:
@@ -275,7 +286,63 @@ def test_rows_of_both_classes_are_needed(path: Path, missing: str) -> None:
 
 
 def test_a_file_without_any_text_is_refused(path: Path) -> None:
-    assert "no row with a text" in str(failure(path, b"1,game,Positive,\r\n2,game,Negative,\r\n"))
+    message = str(failure(path, b"1,game,Positive,\r\n2,game,Negative,\r\n"))
+    assert "no row with a text" in message
+    assert message.endswith("; no row has a text")
+
+
+def test_the_labels_that_were_found_instead_are_named(path: Path) -> None:
+    """The most frequent ones first, five at most, long ones shortened; those of rows without a text do not count."""
+    rows = [BAD._replace(sentiment=label) for label in ("neg", "pos", "x" * 30, "a", "b", "c", "d")]
+    more = [BAD._replace(sentiment="pos"), BAD._replace(sentiment="Positive", text="")]
+    with pytest.raises(DataError) as caught:
+        read_data(write_rows(path, [*rows, *more]))
+    found = str(caught.value).partition("; ")[2]
+    assert (
+        found == f"found 'pos', 'neg', '{'x' * 20}…', 'a', 'b' and 2 more; --positive and --negative say which to read"
+    )
+
+
+@pytest.mark.parametrize("delimiter", [";", "|", "\t", "\\t", "\\", " "])
+def test_another_delimiter_may_stand_between_the_cells(path: Path, delimiter: str) -> None:
+    """A backslash and a t are a tab, as they are typed; the delimiter in quotes is text."""
+    between = delimiter.replace("\\t", "\t")
+    content = between.join(("7", "game", "Positive", f'"good,{between}really"')) + "\n"
+    content += between.join(("8", "game", "Negative", "bad,really")) + "\n"
+    data = read(path, content.encode(), delimiter=delimiter)
+    assert data.texts == (f"good,{between}really", "bad,really")
+
+
+def test_tabs_stand_between_the_cells_of_a_tsv(tmp_path: Path) -> None:
+    """As its name says, unless something else is asked for."""
+    path = tmp_path / "tweets.TSV"
+    assert read(path, BOTH.replace(b",", b"\t")).texts == ("good", "bad")
+    assert read(path, BOTH, delimiter=",").texts == ("good", "bad")
+
+
+NAMED = {"header": True, "text_column": "text", "label_column": "mood"}
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("content", "form", "message"),
+    [
+        (b"text;mood\ngood;Positive\nbad;Negative\n", NAMED, "--label-column: there is no column 'mood'"),
+        (b"text;mood\ngood, really;Positive\n", NAMED, "line 2: expected 1 columns"),
+        (b"1;game;Positive;good\n", {}, "--label-column: there is no column 2"),
+    ],
+    ids=["name", "comma in a text", "position"],
+)
+def test_a_file_that_seems_to_need_another_delimiter_is_told_so(
+    path: Path, content: bytes, form: dict[str, Any], message: str, delimiter: str
+) -> None:
+    error = str(failure(path, content.replace(b";", delimiter.encode()), **form))
+    assert message in error
+    assert error.endswith(f"; the file seems to need --delimiter {delimiter!r}")
+
+
+def test_a_file_of_several_columns_needs_no_other_delimiter(path: Path) -> None:
+    assert "--delimiter" not in str(failure(path, b"1;a,game,Positive;,good\n", text_column="9"))
 
 
 LONG = b'1,game,Positive,"one\r\ntwo\nthree"\r\n2,game,Negative,bad\r\n'  # 4 lines, 2 rows

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -363,6 +364,26 @@ def test_ctrl_c_in_the_second_training_keeps_the_first_model(
     assert files(tmp_path) == FILES
 
 
+class PressedInTheLastEpoch(Listener):
+    """Ctrl-C comes in the last epoch of the first training, and is held back until that is saved, as `CtrlC` does."""
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        super().epoch_done(record)
+        if record.epoch == SETTINGS.recipe.epochs - 1:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_the_last_epoch_starts_no_second_training(
+    data: LabelledTexts, fitted: Path, config: ArtifactConfig, tmp_path: Path
+) -> None:
+    """Repeated, the command trains it."""
+    pressed = PressedInTheLastEpoch()
+    assert fit(data, tmp_path, BOTH_SPLITS, pressed).metrics == config.metrics
+    assert pressed.epochs == list(range(5))
+    assert_same(weights(tmp_path), weights(fitted))
+    assert set(fit(data, tmp_path, BOTH_SPLITS, Listener()).metrics) == {"grouped", "article"}
+
+
 def test_the_article_preset_reads_its_padding(data: LabelledTexts, tmp_path: Path) -> None:
     """Every text is 200 steps, padding and all; a longer one is cut."""
     settings = dataclasses.replace(SETTINGS, recipe=RECIPES[Preset.ARTICLE], split=SplitName.ARTICLE)
@@ -417,8 +438,34 @@ def test_an_old_model_stands_until_the_new_one_is_whole(
     with monkeypatch.context() as patched:
         patched.setattr("charlstm.artifacts._write_durably", run_full)
         with pytest.raises(OSError, match="No space left"):
-            fit(data, tmp_path, changed(epochs=2), Listener())
+            fit(data, tmp_path, dataclasses.replace(changed(epochs=2), fresh=True), Listener())
     assert_same(weights(tmp_path), before)
+
+
+@pytest.mark.parametrize("split", list(SplitName))
+def test_a_finished_model_is_not_replaced(data: LabelledTexts, fitted: Path, tmp_path: Path, split: SplitName) -> None:
+    """Until it is asked for: nothing is trained, and the model stays as it is."""
+    shutil.copytree(fitted, tmp_path, dirs_exist_ok=True)
+    listener = Listener()
+    with pytest.raises(TrainingError, match=r"holds a finished model; --fresh replaces it$"):
+        fit(data, tmp_path, dataclasses.replace(changed(epochs=1), split=split), listener)
+    assert listener.epochs == []
+    assert_same(weights(tmp_path), weights(fitted))
+    fit(data, tmp_path, dataclasses.replace(changed(epochs=1), split=split, fresh=True), listener)
+    assert (listener.epochs, files(tmp_path)) == ([0], FILES)
+
+
+def test_an_unfinished_run_over_a_finished_model_goes_on(data: LabelledTexts, fitted: Path, tmp_path: Path) -> None:
+    """It was begun on purpose, with --fresh, and repeated without."""
+    shutil.copytree(fitted, tmp_path, dirs_exist_ok=True)
+    anew = dataclasses.replace(SETTINGS, seed=1)
+    with pytest.raises(KilledError):
+        fit(data, tmp_path, dataclasses.replace(anew, fresh=True), Listener(KilledError, 2))
+    resumed = Listener()
+    config = fit(data, tmp_path, anew, resumed)
+    assert resumed.epochs == [2, 3, 4]
+    assert config.training is not None
+    assert config.training.seed == 1
 
 
 def test_a_place_that_cannot_be_written_is_found_before_training(data: LabelledTexts, tmp_path: Path) -> None:
@@ -454,9 +501,14 @@ def of_one_label(split: SplitName, part: str) -> LabelledTexts:
 @pytest.mark.parametrize("part", ["training", "validation", "test"])
 def test_a_part_of_one_label_is_found_before_training(split: SplitName, part: str, tmp_path: Path) -> None:
     listener = Listener()
-    with pytest.raises(TrainingError, match=f"the {part} part of the {split} split needs texts of both labels"):
+    with pytest.raises(
+        TrainingError, match=f"the {part} part of the {split} split needs texts of both labels"
+    ) as caught:
         fit(of_one_label(split, part), tmp_path, dataclasses.replace(SETTINGS, split=split), listener)
     assert (listener.epochs, files(tmp_path)) == ([], set())
+    labels = of_one_label(split, part).labels
+    counts = f"{(labels == 0).sum()} positive and {(labels == 1).sum()} negative rows"
+    assert str(caught.value).endswith(f"of one; made-up.csv has {counts}, and more are needed")
 
 
 def test_a_second_split_that_cannot_be_is_found_before_training(tmp_path: Path) -> None:

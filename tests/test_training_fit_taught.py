@@ -13,8 +13,10 @@ from torch import Tensor
 from charlstm import load_artifacts
 from charlstm.vocabulary import PADDING_ID
 from tests.stub_sentences import StubEncoder
+from tests.tiny import tiny_artifacts
 from tests.training_data import labelled, sentiment_rows
 from training import fit as fit_module
+from training.augmentation import MadeTexts, augment
 from training.checkpoint import EpochRecord
 from training.corpus import Corpus
 from training.data import LabelledTexts
@@ -209,6 +211,31 @@ def test_texts_can_be_made_of_the_others(
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])
+def test_no_word_of_a_held_out_text_is_in_a_made_one(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Words that are put in come from the texts to train on, or are the sentence encoder's own."""
+    split = split_rows(data, SplitName.GROUPED, 42)
+    held_out = split.test if part == "test" else hold_out(data, split.train, SplitName.GROUPED, 0.2, 42).test
+    texts = list(data.texts)
+    for row in held_out:
+        texts[row] += " xylophone"
+    found: list[str] = []
+
+    def listen(*arguments: Any) -> MadeTexts:
+        made = augment(*arguments)
+        found.extend(made.texts)
+        return made
+
+    monkeypatch.setattr(fit_module, "augment", listen)
+    longer = dataclasses.replace(data, texts=tuple(texts))
+    fit(longer, tmp_path / "model", changed(settings, epochs=1, augmentations=5), Listener())
+    written = " ".join(found)
+    assert "xylophone" not in written
+    assert all(word in written for word in StubEncoder.words)
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
 def test_held_out_labels_shape_nothing_that_is_learnt(
     data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -285,6 +312,16 @@ def test_a_cache_that_cannot_be_written_is_found_before_the_work(
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match="is no folder"):
         fit(data, tmp_path / "model", dataclasses.replace(settings, cache=tmp_path / "file" / "cache"), Listener())
+
+
+def test_a_finished_model_is_found_before_the_teacher_is_asked(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings
+) -> None:
+    model, heard = tiny_artifacts(tmp_path / "model"), Listener()
+    with pytest.raises(TrainingError, match="--fresh replaces it"):
+        fit(data, model, settings, heard)
+    assert heard.prepared == []
+    assert not settings.cache.exists()
 
 
 def test_progress_says_that_the_teacher_is_asked(data: LabelledTexts, tmp_path: Path, settings: FitSettings) -> None:

@@ -121,6 +121,7 @@ def test_a_text_must_fit_into_its_padding(max_length: int | None) -> None:
     [
         ("tuned_teacher", True),
         ("unlabelled", True),
+        ("augmentations", 1),
         ("word_weight", 1.0),
         ("label_after_words", True),
         ("word_mask_rate", 0.1),
@@ -181,4 +182,8 @@ def test_help_describes_each_field(*, show_defaults: bool) -> None:
     app, _ = flags_of_an_oven(show_defaults=show_defaults)
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
     assert all(part in text for part in ("The oven", "--heat", "How hot.", "--fan-speed", "How windy.", "--no-light"))
-    assert ("180" in text) == show_defaults
+    assert ("How hot. Default: 180." in text, "Whether it is lit. Default: no." in text) == (
+        show_defaults,
+        show_defaults,
+    )
+    assert "None" not in text

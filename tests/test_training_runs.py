@@ -42,8 +42,11 @@ def test_runs_come_in_the_order_of_their_seeds(tmp_path: Path) -> None:
         ]
     )
     assert [(one.split_seed, one.seed, one.accuracy) for one in runs] == [(42, 1, 0.9), (42, 2, 0.7), (50, 1, 0.8)]
-    (spread,) = spreads_of(runs)
-    assert (spread.split, spread.runs) == ("grouped", 3)
+    division, spread = spreads_of(runs)
+    assert (division.split, division.split_seed, division.runs) == ("grouped", 42, 2)
+    assert division.mean_accuracy == pytest.approx(0.8)
+    assert division.std_accuracy == pytest.approx(np.std([0.7, 0.9], ddof=1))
+    assert (spread.split, spread.split_seed, spread.runs) == ("grouped", None, 3)
     assert spread.mean_accuracy == pytest.approx(0.8)
     assert spread.std_accuracy == pytest.approx(np.std([0.7, 0.8, 0.9], ddof=1))
     assert [spread.mean_auc, spread.std_auc] == pytest.approx([0.4, 0.05])
@@ -55,12 +58,23 @@ def test_earlier_runs_are_added_and_a_newer_one_of_the_same_seeds_counts(tmp_pat
     assert [(one.seed, one.accuracy) for one in with_earlier(newer, earlier)] == [(2, 0.9), (3, 0.8), (4, 0.6)]
 
 
+def test_runs_of_one_division_are_not_told_twice(tmp_path: Path) -> None:
+    (spread,) = spreads_of(table_of_runs([run(tmp_path / str(seed), 0.7, seed=seed) for seed in range(3)]))
+    assert (spread.split_seed, spread.runs) == (42, 3)
+
+
+def test_a_run_that_is_there_twice_counts_for_none(tmp_path: Path) -> None:
+    """Not even if it scored otherwise: which of them is it?"""
+    with pytest.raises(TrainingError, match=r"other: is the same run as .*a: split seed 42, seed 1"):
+        table_of_runs([run(tmp_path / "a", 0.9, seed=1), run(tmp_path / "other", 0.1, seed=1)])
+
+
 def test_one_run_has_no_spread(tmp_path: Path) -> None:
     assert spreads_of(table_of_runs([run(tmp_path, 0.7)])) == ()
 
 
 def test_a_choice_that_there_was_not_yet_is_its_default(tmp_path: Path) -> None:
-    old, new = run(tmp_path / "a", 0.7, options={}), run(tmp_path / "b", 0.8, options={"forget_bias": 0.0})
+    old, new = run(tmp_path / "a", 0.7, options={}), run(tmp_path / "b", 0.8, seed=1, options={"forget_bias": 0.0})
     assert len(table_of_runs([old, new])) == 2
 
 

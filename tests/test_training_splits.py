@@ -7,7 +7,7 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from tests.training_data import labelled, sentiment_rows
 from training.data import LabelledTexts
 from training.errors import TrainingError
-from training.splits import Split, SplitName, hold_out, paraphrased, split_rows
+from training.splits import Split, SplitName, hold_out, paraphrased, repeated, split_rows
 
 ROWS = sentiment_rows(tweets=50)
 TWEET_IDS = [int(row.tweet_id) for row in ROWS]
@@ -100,7 +100,9 @@ def test_without_groups_paraphrases_cannot_be_told() -> None:
 
 
 def test_a_grouped_split_needs_groups() -> None:
-    with pytest.raises(TrainingError, match=r"needs a --group-column.*--split article"):
+    with pytest.raises(
+        TrainingError, match=r"a --group-column, which says what texts belong.*without one, --split article"
+    ):
         split_rows(labelled(ROWS, grouped=False), SplitName.GROUPED, seed=0)
 
 
@@ -115,3 +117,9 @@ def test_a_part_that_would_be_empty_is_an_error(name: SplitName, kind: str) -> N
     split = Split(train=np.arange(3), test=np.arange(0))
     with pytest.raises(TrainingError, match=f"3 {kind} are too few to set 99% of them apart"):
         hold_out(data, split.train, name, 0.99, seed=0)
+
+
+def test_a_text_is_repeated_by_one_of_the_same_words() -> None:
+    texts = ["So  BAD", "so bad!", "STRASSE", ""]
+    assert repeated(texts, ["so bad", "straße"]).tolist() == [True, False, True, False]
+    assert repeated([], ["so bad"]).tolist() == []

@@ -18,7 +18,7 @@ from training.errors import TrainingError
 from training.sentences import read_by_words
 from training.splits import Rows
 from training.teacher import FOLDS, Classroom, judge_by_words
-from training.teaching import teach
+from training.teaching import embed_texts, teach
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +139,25 @@ def test_a_tuned_teacher_is_asked_anew(data: LabelledTexts, rows: Rows, tmp_path
     assert not np.array_equal(tuned[0], plain.probabilities)
     np.testing.assert_array_equal(tuned[0], tuned[1])
     assert len(encoder.tuned_on) == FOLDS + 1
+
+
+def test_what_is_made_of_other_texts_is_judged_anew(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
+    """Though its words are the same: whose teacher judges it depends on its source."""
+    found = []
+    for source in range(0, len(data.texts), 20):
+        made = MadeTexts(("awful game",), np.array([source]))
+        room = Classroom(data, rows, by_group=True, tuned=False, made=made)
+        kept = teach(room, StubEncoder, tmp_path).of_whole_texts([len(room.written)])
+        assert kept == teach(room, StubEncoder, tmp_path / str(source)).of_whole_texts([len(room.written)])
+        found.append(float(kept[0]))
+    assert len(set(found)) > 1
+
+
+def test_the_embeddings_of_the_labelled_texts_are_those_a_teacher_reads(
+    data: LabelledTexts, rows: Rows, tmp_path: Path
+) -> None:
+    """And are read once for both."""
+    found = embed_texts(data, StubEncoder, tmp_path)
+    np.testing.assert_array_equal(found, read_by_words(StubEncoder(), data.texts).whole.astype(np.float32))
+    reading = taught(data, rows, lambda: pytest.fail("was loaded"), tmp_path, by_group=True).reading
+    np.testing.assert_array_equal(reading.whole[: len(data.texts)], found)

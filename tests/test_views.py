@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 from charlstm import views
 from charlstm.clamp import Clamp
-from charlstm.errors import CharLSTMError, MissingPackageError
+from charlstm.errors import CharLSTMError, MissingPackageError, how_to_install
 from charlstm.glossary import GLOSSARY
 from charlstm.highlight import Piece, percent, pieces, sign_of, strongest
 from charlstm.notebook import snippet
@@ -521,7 +521,7 @@ def test_a_view_without_its_package_says_what_to_install(
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     views._plotly_script.cache_clear()
-    with pytest.raises(ImportError, match=rf"this needs {package}, .*: pip install 'charlstm\[plots\]'") as caught:
+    with pytest.raises(ImportError, match=rf"this needs {package}, .*{re.escape(how_to_install('plots'))}") as caught:
         view(trace)
     assert isinstance(caught.value, MissingPackageError)
     assert isinstance(caught.value, CharLSTMError)

@@ -14,6 +14,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 SplitSeed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the split.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: torch's choice.")]
+Cache = Annotated[
+    Path,
+    typer.Option(help="The folder in which what a sentence encoder and a teacher find is kept: a gigabyte or two."),
+]
 TestPartOf = Annotated[str, typer.Option("--split", help="Whose test part to read: article, grouped; or all rows.")]
 
 

@@ -35,6 +35,9 @@ def augment(texts: Mapping[int, str], times: int, known: Sequence[str]) -> MadeT
     Half of the new words are drawn from all words of these texts, as often as they stand there, and half from the
     known ones, all equally often. Texts that would be white space alone are left out. It always makes the same.
 
+    A piece keeps the white space behind its last word, so most made texts end in some; and of short texts some come out
+    as they were.
+
     Args:
         texts: What to make them of, by row.
         times: How many to make of each.

@@ -1,7 +1,8 @@
 """Simple methods to compare a model with: a good one is hard to beat.
 
 Counted n-grams, weighted by TF-IDF, under a linear classifier, all with scikit-learn's own settings; the more frequent
-label; and, with the package vaderSentiment (extra `lexicon`), a lexicon that learns nothing.
+label; with the package vaderSentiment (extra `lexicon`), a lexicon that learns nothing; and, where texts have been read
+by a sentence encoder, what it makes of them, under the same logistic regression.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +23,12 @@ from training.metrics import accuracy_and_auc
 from training.progress import Step
 from training.splits import Split
 
+Embeddings = npt.NDArray[np.float32]
 _Scores = npt.NDArray[np.float64]  # (R,) the higher, the more negative; from 0 on it is called negative
 
 MAJORITY: Final = "always the more frequent label"
 LEXICON: Final = "VADER, a lexicon"
+SENTENCES: Final = "MiniLM, a sentence encoder, logistic regression"
 
 
 class _Counts(NamedTuple):
@@ -47,8 +50,16 @@ def lexicon_is_installed() -> bool:
     return find_spec("vaderSentiment") is not None
 
 
-def score_baselines(data: LabelledTexts, split: Split, step: Step) -> Iterator[tuple[str, Reached]]:
+def score_baselines(
+    data: LabelledTexts, split: Split, step: Step, embeddings: Embeddings | None = None
+) -> Iterator[tuple[str, Reached]]:
     """Fit each method to the training part of a split and score it on the test part.
+
+    Args:
+        data: R labelled texts.
+        split: Which are for training, and which for the test.
+        step: Told what is done next.
+        embeddings: (R, D) where a sentence encoder sees each text, if it was asked.
 
     Yields:
         The method's name, and what it reached.
@@ -67,6 +78,10 @@ def score_baselines(data: LabelledTexts, split: Split, step: Step) -> Iterator[t
             step(f"fitting {counts.name}, {name}")
             classifier.fit(features, learn)
             yield f"{counts.name}, {name}", _reached(labels, classifier.decision_function(of_test))
+    if embeddings is not None:
+        step(f"fitting {SENTENCES}")
+        regression = LogisticRegression(max_iter=1000).fit(embeddings[split.train], learn)
+        yield SENTENCES, _reached(labels, regression.decision_function(embeddings[split.test]))
     if lexicon_is_installed():
         step(f"asking {LEXICON}")
         yield LEXICON, _reached(labels, _lexicon(test))

@@ -1,6 +1,7 @@
 """The card of a trained model: every figure measured anew on texts that it was not trained on, or quoted as recorded.
 
-The same model, data and further folders give the same card on the same machine, but for the speed.
+The same model, data and runs give the same card on the same machine, but for the speed. The runs are those named now
+and those that the card before told of; without that card, they are forgotten.
 """
 
 import dataclasses
@@ -28,6 +29,7 @@ from charlstm.card import (
 from charlstm.config import Calibration, TrainingRecord
 from charlstm.errors import ArtifactError
 from charlstm.predictor import Predictor
+from training.baselines import Embeddings
 from training.calibration import calibration_floor, reliability
 from training.compare import Candidate, compare
 from training.data import LabelledTexts
@@ -37,7 +39,7 @@ from training.progress import Step
 from training.robustness import Judgement, by_entity, by_length, judge_neither, measure_changes
 from training.runs import spreads_of, table_of_runs, with_earlier
 from training.speed import machine, measure_low_precision, measure_speed
-from training.splits import SplitName, paraphrased, split_rows
+from training.splits import Rows, SplitName, paraphrased, repeated, split_rows
 
 INTENDED_USE: Final = (
     "Estimate how probably a short text of the kind it was trained on is negative rather than positive, over many "
@@ -59,12 +61,14 @@ class CardSettings:
         runs: Folders of other models of the same recipe, to show how far runs are apart; those that the card before
             told of are kept.
         beside: Folders of other models, to compare accuracy and speed with.
+        embeddings: As in `compare`.
         speed_texts: How many texts are read to measure speed.
         speed_rounds: How many times; the median counts.
     """
 
     runs: tuple[Path, ...] = ()
     beside: tuple[Path, ...] = ()
+    embeddings: Embeddings | None = None
     speed_texts: int = 2000
     speed_rounds: int = 3
 
@@ -73,15 +77,15 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
     """Measure everything that a card tells of the model in a folder.
 
     Args:
-        directory: The model's folder.
+        directory: The model's folder. A card that it holds of the same version is read for the runs that it tells of.
         data: What it was trained on, with the test part.
         settings: What else to show.
         step: Told what is done next.
 
     Raises:
-        ArtifactError: A model cannot be used.
+        ArtifactError: A model cannot be used, or the card before cannot be read.
         TrainingError: It is not known what the model was trained on, or it is not this data; or a further run is of
-            another recipe.
+            another recipe, or there twice.
     """
     predictor = Predictor.load(directory, "cpu")
     artifacts = predictor.artifacts
@@ -90,10 +94,10 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
     found = table_of_runs([(directory, artifacts), *((folder, load_artifacts(folder)) for folder in settings.runs)])
     runs = with_earlier(found, _runs_of_earlier_card(directory, artifacts.version))
     own = SplitName(record.split)
-    rows = split_rows(data, own, record.split_seed).test
-    comparison = compare(data, candidates, _splits_of(data), record.split_seed, step)
+    split = split_rows(data, own, record.split_seed)
+    comparison = compare(data, candidates, _splits_of(data), record.split_seed, step, embeddings=settings.embeddings)
     step("scoring texts as they are")
-    judged = Judgement.of(predictor, data, rows)
+    judged = Judgement.of(predictor, data, split.test)
     changes, neither = tuple(measure_changes(predictor, judged, step)), tuple(judge_neither(predictor, data, step))
     step("scoring without calibration")
     uncalibrated = probabilities_negative(_uncalibrated(artifacts), judged.texts)
@@ -114,6 +118,7 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
         brief=brief,
         comparison=comparison,
         paraphrased=_paraphrased(data, record.split_seed),
+        unrepeated=_unrepeated(judged, _learnt_from(data, split.train, record)),
         runs=runs,
         spreads=spreads_of(runs),
         before=reliability(judged.labels, uncalibrated, 1.0),
@@ -123,7 +128,7 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
         lengths=tuple(by_length(judged)),
         entities=tuple(by_entity(judged, data)),
         neither=neither,
-        learnt_from_neither=bool(record.options.get("unlabelled", False)),
+        learnt_from_neither=_learnt_from_neither(record),
         low_precision=low_precision,
         machine=machine(),
         speeds=tuple(_speeds(candidates, judged, settings, step)),
@@ -142,11 +147,27 @@ def _record_of(directory: Path, artifacts: Artifacts, data: LabelledTexts) -> Tr
     return record
 
 
+def _learnt_from_neither(record: TrainingRecord) -> bool:
+    return bool(record.options.get("unlabelled", False))
+
+
+def _unrepeated(judged: Judgement, learnt_from: Sequence[str]) -> Part | None:
+    """Score the texts that the model has not seen under another group."""
+    unrepeated = ~repeated(judged.texts, learnt_from)
+    return judged.part("not repeated", unrepeated) if unrepeated.any() else None
+
+
+def _learnt_from(data: LabelledTexts, train: Rows, record: TrainingRecord) -> list[str]:
+    """Return all texts that shaped the model, those that chose its epoch and temperature among them."""
+    return data.texts_of(train) + (list(data.unlabelled) if _learnt_from_neither(record) else [])
+
+
 def _runs_of_earlier_card(directory: Path, version: str) -> tuple[RunOfRecipe, ...]:
     try:
         card = load_card(directory, version)
-    except ArtifactError:  # damaged, or of another layout: it is about to be replaced
-        return ()
+    except ArtifactError as error:
+        hint = f"a card that can be read, or none: delete it, and name the runs that it told of ({error.expected})"
+        raise ArtifactError(error.file, hint, error.found) from error
     return () if card is None else card.runs
 
 

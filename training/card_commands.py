@@ -8,20 +8,31 @@ import typer
 
 from charlstm.artifacts import load_artifacts
 from charlstm.card import CARD
-from training.arguments import AsJson, Data, ModelFolder, SplitSeed, Threads, console
+from training.arguments import AsJson, Cache, Data, ModelFolder, SplitSeed, Threads, console
+from training.baselines import Embeddings
 from training.card import CardSettings, make_card
 from training.card_files import MODEL_CARD, write_card
 from training.card_plots import comparison_picture
 from training.compare import compare as compare_methods
 from training.compare import load_candidates
-from training.data import DataFormat, read_data
+from training.data import LabelledTexts, read_data
+from training.data_format import DataFormat
 from training.errors import TrainingError
+from training.fit import FitSettings
 from training.flags import flags_from
-from training.progress import steps_shown
+from training.minilm import MiniLM
+from training.progress import Step, steps_shown
 from training.report import comparison_table
 from training.splits import SplitName
+from training.teaching import embed_texts
 
 _BOTH = "both"
+
+
+_Sentences = Annotated[
+    bool,
+    typer.Option("--sentences", help="Ask a sentence encoder, too: minutes, and the extra `teacher`."),
+]
 
 
 @flags_from(DataFormat, into="form", panel="How to read the CSV")
@@ -35,7 +46,9 @@ def compare(
     split_seed: SplitSeed = 42,
     picture: Annotated[Path | None, typer.Option(help="Draw the accuracies into this PNG.")] = None,
     threads: Threads = None,
+    cache: Cache = FitSettings.cache,
     *,
+    sentences: _Sentences = False,
     as_json: AsJson = False,
     form: dict[str, Any],
 ) -> None:
@@ -45,7 +58,8 @@ def compare(
     candidates = load_candidates(model or [Path("artifacts")])
     labelled = read_data(data, DataFormat(**form))
     with steps_shown(console(stderr=True)) as step:
-        found = compare_methods(labelled, candidates, splits, split_seed, step)
+        embeddings = _embeddings(labelled, cache, step) if sentences else None
+        found = compare_methods(labelled, candidates, splits, split_seed, step, embeddings=embeddings)
     if picture is not None:
         picture.write_bytes(comparison_picture(found))
     if as_json:
@@ -72,18 +86,26 @@ def card(
         typer.Option(metavar="DIR", help="A model to compare accuracy and speed with; may be repeated."),
     ] = None,
     threads: Threads = None,
+    cache: Cache = FitSettings.cache,
     *,
+    sentences: _Sentences = False,
     form: dict[str, Any],
 ) -> None:
     """Measure the model in DIR on the DATA it comes from, and write DIR/MODEL_CARD.md, card.json and pictures."""
     _limit(threads)
     artifacts = load_artifacts(model)
-    settings = CardSettings(runs=tuple(runs or ()), beside=tuple(beside or ()))
     labelled = read_data(data, DataFormat(**form))
     with steps_shown(console(stderr=True)) as step:
+        embeddings = _embeddings(labelled, cache, step) if sentences else None
+        settings = CardSettings(tuple(runs or ()), tuple(beside or ()), embeddings)
         found = make_card(model, labelled, settings, step)
     write_card(model, found, artifacts)
     typer.echo(f"wrote {model / MODEL_CARD}, {CARD} and pictures", err=True)
+
+
+def _embeddings(data: LabelledTexts, cache: Path, step: Step) -> Embeddings:
+    step(f"asking the sentence encoder, minutes unless {cache} holds its answers")
+    return embed_texts(data, lambda: MiniLM(torch.device("cpu")), cache)
 
 
 def _limit(threads: int | None) -> None:

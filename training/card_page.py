@@ -19,7 +19,7 @@ _KAGGLE: Final = (
 _OTHER_DATA: Final = "The tool that wrote this does not know its licence: whoever gives the model away has to."
 _SPLITS: Final = {
     "article": "Rows are divided at random.",
-    "grouped": "Texts of one group, such as a tweet and its paraphrases, stay on one side: the test texts are new.",
+    "grouped": "Texts of one group, such as a tweet and its paraphrases, stay on one side.",
 }
 
 
@@ -53,7 +53,7 @@ def _head(card: Card, artifacts: Artifacts, record: TrainingRecord) -> Iterator[
     yield (
         f"A unidirectional LSTM ({card.speeds[0].architecture}; {card.speeds[0].parameters:,} parameters) that reads a "
         f"text {unit} by {unit} and gives the probability that it is negative. Version `{card.model_version}`, trained "
-        f"by the recipe `{record.preset}` on {record.rows_trained:,} texts, measured with charlstm "
+        f"by the recipe `{record.preset}` on {record.rows_trained:,} labelled texts, measured with charlstm "
         f"{card.package_version}. Every figure on this page was measured on texts that were not trained on, or says "
         "otherwise; the same figures are in `card.json`."
     )
@@ -80,7 +80,7 @@ def _data(card: Card, record: TrainingRecord) -> Iterator[str]:
     yield ""
     yield (
         f"The model was trained on the training part of the {record.split} split; {record.rows_validated:,} of its "
-        f"rows were held out to choose the best epoch and the temperature by.{_teacher(card, record)}"
+        f"rows were held out to choose the best epoch and the temperature by.{_teacher(card, record)} {_repeated(card)}"
     )
     yield ""
 
@@ -91,12 +91,31 @@ def _teacher(card: Card, record: TrainingRecord) -> str:
     learnt_from = ["of these texts"]
     if card.learnt_from_neither:
         learnt_from.append("of texts that are neither")
-    if made := record.options.get("augmentations"):
-        learnt_from.append(f"of {made} made of each, a piece of it with some words exchanged")
+    made = ""
+    if count := record.options.get("augmentations"):
+        made = f" So it did of further texts, {count} made of each: a piece of it, most with some words exchanged."
     return (
-        f" Beside the labels it learnt what a teacher thinks {', and '.join(learnt_from)}: a bag of words and a "
-        "sentence encoder, which had been trained on other texts before, fitted to the same part."
+        f" Beside the labels it learnt what a teacher thinks {' and '.join(learnt_from)}.{made} The teacher is a bag "
+        "of words and a sentence encoder, which had been trained on other texts before, fitted to the same part."
     )
+
+
+def _repeated(card: Card) -> str:
+    """Say how many test texts are not new although they belong to no text of the training part."""
+    tested = sum(part.rows for part in card.lengths)
+    new = card.unrepeated
+    if new is None:
+        return "Every test text stands word for word, in whatever case, among the texts that it learnt from."
+    if new.rows == tested:
+        return "No test text stands word for word among the texts that it learnt from."
+    return (
+        f"{tested - new.rows:,} of {tested:,} test texts stand word for word, in whatever case, among the texts that "
+        f"it learnt from; on the other {new.rows:,} its accuracy is {_reached_by(new)}."
+    )
+
+
+def _reached_by(part: Part) -> str:
+    return f"{part.accuracy:.4f}" + ("" if part.auc is None else f" (AUC {part.auc:.4f})")
 
 
 def _results(card: Card) -> Iterator[str]:
@@ -139,10 +158,11 @@ def _runs(card: Card) -> Iterator[str]:
     )
     yield ""
     yield from table(
-        ("split", "runs", "accuracy: mean ± standard deviation", "AUC"),
+        ("split", "seed of the split", "runs", "accuracy: mean ± standard deviation", "AUC"),
         (
             (
                 spread.split,
+                "all" if spread.split_seed is None else spread.split_seed,
                 spread.runs,
                 f"{spread.mean_accuracy:.4f} ± {spread.std_accuracy:.4f}",
                 f"{spread.mean_auc:.4f} ± {spread.std_auc:.4f}",
@@ -264,7 +284,7 @@ def _recipe(artifacts: Artifacts, record: TrainingRecord) -> Iterator[str]:
     yield from ("## Recipe", "")
     yield (
         f"Seed {record.seed}; epoch {record.best_epoch} of {record.epochs} (from 0) was kept; {record.seconds:,.0f} s "
-        f"on {record.device}, "
+        f"of learning on {record.device}, "
         + ", ".join(f"{name} {its}" for name, its in record.versions.items())
         + f". Texts are cut after {artifacts.config.preprocessing.max_length or 'no number of'} tokens. The flags of "
         "`python -m training fit`:"

@@ -51,6 +51,7 @@ class RunState:
         weights, optimizer: To go on from.
         best_weights, best_epoch: The weights to keep.
         history: One record an epoch.
+        interrupted: Whether Ctrl-C ended the run, be it in its last epoch; never so in a checkpoint.
     """
 
     weights: dict[str, Tensor]
@@ -58,6 +59,7 @@ class RunState:
     best_weights: dict[str, Tensor]
     best_epoch: int = -1
     history: list[EpochRecord] = field(default_factory=list)
+    interrupted: bool = False
 
 
 def save_checkpoint(path: Path, fingerprint: str, state: RunState) -> None:

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from charlstm.artifacts import SAFETENSORS
 from charlstm.atlas import ATLAS, save_atlas
-from charlstm.errors import CharLSTMError
+from charlstm.errors import CharLSTMError, TextError
 from charlstm.predictor import Predictor, find_device
 from training.arguments import (
     LARGEST_SEED,
     AsJson,
+    Cache,
     Data,
     Device,
     ModelFolder,
@@ -27,18 +28,19 @@ from training.arguments import (
 )
 from training.atlas import AtlasSettings, compute_atlas
 from training.card_commands import card, compare
-from training.data import DataFormat, LabelledTexts, read_data
+from training.data import LabelledTexts, read_data
+from training.data_format import DataFormat
 from training.describe import describe as describe_data
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_model
 from training.export_command import export
 from training.fit import LEARNING_CURVE, METRICS, FitSettings
 from training.fit import fit as fit_model
-from training.flags import flags_from
+from training.flags import flag_of, flags_from
 from training.plots import confusion_picture, trace_picture
 from training.progress import TerminalProgress, texts_bar
 from training.recipe import RECIPES, SPLIT_OF, Preset, Recipe
-from training.report import description_table, evaluation_table, scores_table
+from training.report import description_table, evaluation_table, presets_table, scores_table
 from training.splits import SplitName
 
 app = typer.Typer(
@@ -82,7 +84,9 @@ def describe(
 def fit(
     data: Data,
     output: Annotated[Path, typer.Option(help="The folder to write the model to.")],
-    preset: Annotated[Preset, typer.Option(help="The recipe to start from.")] = Preset.DEFAULT,
+    preset: Annotated[
+        Preset, typer.Option(help="The recipe to start from; the command `presets` shows what is in each.")
+    ] = Preset.DEFAULT,
     split: Annotated[
         SplitName | None, typer.Option(help="Default: article for article and memory, else grouped.")
     ] = None,
@@ -94,15 +98,19 @@ def fit(
     split_seed: SplitSeed = 42,
     device: Device = "auto",
     threads: Threads = None,
-    cache: Annotated[
-        Path, typer.Option(help="The folder in which what a teacher finds is kept between runs; a gigabyte.")
-    ] = FitSettings.cache,
+    cache: Cache = FitSettings.cache,
     *,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Throw an unfinished run away.")] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Begin anew: replace a finished model in the folder, or drop an unfinished run."),
+    ] = False,
     changes: dict[str, Any],
     form: dict[str, Any],
 ) -> None:
-    """Train a model on DATA. Ctrl-C keeps the best epoch so far; a killed run goes on where it was when repeated."""
+    """Train a model on DATA. Ctrl-C keeps the best epoch so far; a killed run goes on where it was when repeated.
+
+    A folder that holds a finished model is left as it is, unless --fresh is given; what that began goes on without it.
+    """
     if threads is not None:
         torch.set_num_threads(threads)
     settings = FitSettings(
@@ -117,6 +125,12 @@ def fit(
         cache=cache,
     )
     _fit(read_data(data, DataFormat(**form)), output, settings)
+
+
+@app.command()
+def presets() -> None:
+    """Show what is in each preset of `fit`: what its flags are unless they are given."""
+    console().print(presets_table({preset: RECIPES[preset] for preset in Preset}))
 
 
 @app.command()
@@ -203,7 +217,10 @@ def trace(
 ) -> None:
     """Draw what happens in the memory of the model in DIR while it reads a text."""
     predictor = Predictor.load(model, "cpu")
-    traced = predictor.trace(text, truncate=True)
+    try:
+        traced = predictor.trace(text, truncate=True)
+    except TextError as error:
+        raise TrainingError(f"the text {error}") from error
     title = f"{text[:80]!r}: {traced.prediction.label}, {traced.prediction.probability:.2f}"
     picture.write_bytes(trace_picture(traced, title))
     typer.echo(f"{title}; wrote {picture}")
@@ -216,7 +233,7 @@ def _recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
         first = error.errors()[0]
         if not first["loc"]:  # two flags that do not go together; the message names them
             raise TrainingError(first["msg"].removeprefix("Value error, ")) from None
-        flag = "--" + str(first["loc"][0]).replace("_", "-")
+        flag = flag_of(str(first["loc"][0]))
         raise TrainingError(f"{flag}: {first['msg'].lower()}, found {first['input']!r}") from None
 
 
@@ -230,14 +247,15 @@ def _split_or_all(name: str) -> SplitName | None:
 
 
 def _fit(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
+    to_go_on = "repeat the command without --fresh" if settings.fresh else "repeat the command"
     try:
         with TerminalProgress(console(stderr=True)) as progress:
             config = fit_model(data, output, settings, progress)
     except KeyboardInterrupt:
-        typer.echo("interrupted: no model is written; repeat the command to go on after the last whole epoch", err=True)
+        typer.echo(f"interrupted: no model is written; {to_go_on} to go on after the last whole epoch", err=True)
         raise typer.Exit(130) from None
     for split, scores in config.metrics.items():
         console().print(scores_table(scores, f"test part of the {split} split"))
     if config.training is not None and config.training.epochs < settings.recipe.epochs:
-        typer.echo(f"stopped after epoch {config.training.epochs - 1}; repeat the command to go on", err=True)
+        typer.echo(f"stopped after epoch {config.training.epochs - 1}; {to_go_on} to go on", err=True)
     typer.echo(f"wrote {output / SAFETENSORS}, {LEARNING_CURVE}, {METRICS} and what they need", err=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from charlstm.card import Comparison, Contestant, Reached
 from charlstm.predictor import Predictor
-from training.baselines import LEXICON, lexicon_is_installed, score_baselines
+from training.baselines import LEXICON, Embeddings, lexicon_is_installed, score_baselines
 from training.data import LabelledTexts
 from training.evaluate import score_rows
 from training.progress import Step
@@ -36,8 +36,14 @@ def load_candidates(folders: Sequence[Path]) -> list[Candidate]:
     return [Candidate(str(folder), Predictor.load(folder, "cpu")) for folder in folders]
 
 
-def compare(
-    data: LabelledTexts, candidates: Sequence[Candidate], splits: Sequence[SplitName], split_seed: int, step: Step
+def compare(  # noqa: PLR0913  the last one only adds a method
+    data: LabelledTexts,
+    candidates: Sequence[Candidate],
+    splits: Sequence[SplitName],
+    split_seed: int,
+    step: Step,
+    *,
+    embeddings: Embeddings | None = None,
 ) -> Comparison:
     """Train and score the simple methods, and score the models.
 
@@ -47,6 +53,7 @@ def compare(
         splits: Which splits, in this order.
         split_seed: Their seed.
         step: Told what is done next.
+        embeddings: As in `score_baselines`.
 
     Raises:
         TrainingError: The data does not allow a split, or a test part has texts of one label only.
@@ -54,7 +61,7 @@ def compare(
     baselines: dict[str, dict[str, Reached]] = {}
     for split in splits:
         divided = split_rows(data, split, split_seed)
-        for name, reached in score_baselines(data, divided, lambda what, of=split: step(f"{of} split: {what}")):
+        for name, reached in score_baselines(data, divided, _within(split, step), embeddings):
             baselines.setdefault(name, {})[split] = reached
     contestants = [Contestant(name=name, is_model=False, reached=reached) for name, reached in baselines.items()]
     for candidate in candidates:
@@ -66,6 +73,10 @@ def compare(
         data=data.name, split_seed=split_seed, splits=tuple(splits), contestants=tuple(contestants), notes=()
     )
     return found.model_copy(update={"notes": tuple(_notes(data, candidates, found))})
+
+
+def _within(split: SplitName, step: Step) -> Step:
+    return lambda what: step(f"{split} split: {what}")
 
 
 def _reach(candidate: Candidate, data: LabelledTexts, split: SplitName, split_seed: int) -> Reached | None:

@@ -18,50 +18,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from charlstm.config import NEGATIVE, POSITIVE
+from training.data_format import COLUMN_FLAGS, DataFormat
 from training.errors import DataError
 
 _OTHER_LABEL = "label "  # how the reason begins that keeps such a row out
-
-
-class DataFormat(BaseModel):
-    """How to read a CSV: by default, Kaggle's. Its fields are flags of every command that reads data."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    text_column: str = Field(default="3", description="Name or position (from 0) of the texts.")
-    label_column: str = Field(default="2", description="Name or position of the labels.")
-    group_column: str | None = Field(
-        default=None,
-        description="Name or position of what makes texts one group, such as a tweet's ID; '' for none. By default 0 "
-        "without a header, none with one.",
-    )
-    header: bool = Field(default=False, description="The first line names the columns.")
-    entity_column: str | None = Field(
-        default=None,
-        description="Name or position of what texts are about, such as a product; '' for none. By default 1 where "
-        "texts and labels stand as in Kaggle's file, else none.",
-    )
-    positive: str = Field(default="Positive", description="The label of positive texts.")
-    negative: str = Field(default="Negative", description="The label of negative texts; other rows are left out.")
-    encoding: str = Field(default="utf-8", description="The file's text encoding.")
-
-    @property
-    def groups_in(self) -> str:
-        """The column of the groups, or '' if there is none."""
-        if self.group_column is None:
-            return "" if self.header else "0"
-        return self.group_column
-
-    @property
-    def entities_in(self) -> str:
-        """The column of what the texts are about, or '' if there is none."""
-        if self.entity_column is None:
-            as_kaggle = not self.header and (self.text_column, self.label_column) == ("3", "2")
-            return "1" if as_kaggle else ""
-        return self.entity_column
+_OTHER_DELIMITERS = (";", "\t", "|")  # what stands between cells where no comma does
+_LABELS_SHOWN, _LETTERS_SHOWN = 5, 20  # of the labels that were found, in an error
 
 
 @dataclass(frozen=True)
@@ -129,12 +93,14 @@ def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
     if form.positive == form.negative:
         raise DataError(str(path), f"--positive and --negative are the same label, {form.positive!r}")
     content = _read_bytes(path)
-    rows = _select(path, _parse(path, _decode(path, content, form.encoding)), form)
+    delimiter = _delimiter(path, form)
+    rows = _select(path, _parse(path, _decode(path, content, form.encoding), delimiter), form)
     reasons = _reasons_to_drop(rows, form)
     kept = rows[reasons.isna()]
     for label in (form.positive, form.negative):
         if not (kept["label"] == label).any():
-            raise DataError(str(path), f"no row with a text is labelled {label!r} in column {form.label_column}")
+            none = f"no row with a text is labelled {label!r} in column {form.label_column}"
+            raise DataError(str(path), f"{none}; {_labels_found(rows)}")
     others = _unlabelled(rows, reasons)
     return LabelledTexts(
         name=path.name,
@@ -150,28 +116,65 @@ def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
     )
 
 
-def _parse(path: Path, text: str) -> pd.DataFrame:
+def _labels_found(rows: pd.DataFrame) -> str:
+    """Say which labels there are instead, the most frequent ones first, and what to do about it."""
+    labels = list(rows["label"][rows["text"] != ""].value_counts().index)
+    if not labels:
+        return "no row has a text"
+    shown = [label if len(label) <= _LETTERS_SHOWN else label[:_LETTERS_SHOWN] + "…" for label in labels]
+    more = f" and {len(labels) - _LABELS_SHOWN:,} more" if len(labels) > _LABELS_SHOWN else ""
+    named = ", ".join(map(repr, shown[:_LABELS_SHOWN]))
+    return f"found {named}{more}; --positive and --negative say which to read"
+
+
+def _delimiter(path: Path, form: DataFormat) -> str:
+    """Tell what stands between the cells; a backslash and a t may be said for a tab."""
+    if form.delimiter is None:
+        return "\t" if path.suffix.lower() == ".tsv" else ","
+    found = form.delimiter.replace("\\t", "\t")
+    if len(found) != 1 or not found.isascii() or found in '"\r\n\0' or found.isalnum():
+        wanted = "--delimiter has to be one character, no letter, digit or quote"
+        raise DataError(str(path), f"{wanted}, found {form.delimiter!r}")
+    return found
+
+
+def _parse(path: Path, text: str, delimiter: str) -> pd.DataFrame:
     """Read all cells as they stand, and the line on which each row begins as the index."""
     rows = text.lstrip("\r\n")  # the parser takes a blank first line for the end
     first_line = 1 + text.count("\n", 0, len(text) - len(rows))
     try:
-        cells = _cells(rows)
+        cells = _cells(rows, delimiter)
     except pd.errors.EmptyDataError:
         raise DataError(str(path), "is empty") from None
     except pd.errors.ParserError as error:
         row, message = _fault(str(error))
-        line = None if row is None else first_line + (_lines(_cells(rows, row)) if row else 0)
-        raise DataError(str(path), message, line) from error
+        line = None if row is None else first_line + (_lines(_cells(rows, delimiter, row)) if row else 0)
+        hint = _other_delimiter(list(_cells(rows, delimiter, 1).iloc[0])) if row else ""
+        raise DataError(str(path), message + hint, line) from error
     newlines_inside = _newlines_inside(cells)
     cells.index = pd.Index(first_line + np.arange(len(cells)) + newlines_inside.cumsum() - newlines_inside)
     return cells
 
 
-def _cells(text: str, rows: int | None = None) -> pd.DataFrame:
+def _cells(text: str, delimiter: str, rows: int | None = None) -> pd.DataFrame:
     # A tweet may well say "null" or "NA": only an empty cell is empty.
     return pd.read_csv(
-        io.StringIO(text, newline=""), header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, nrows=rows
+        io.StringIO(text, newline=""),
+        sep=delimiter,
+        header=None,
+        dtype=str,
+        keep_default_na=False,
+        skip_blank_lines=False,
+        nrows=rows,
     ).fillna("")
+
+
+def _other_delimiter(first_row: list[str]) -> str:
+    """Say what seems to stand between the cells where the first row is one cell; nothing if nothing does."""
+    for delimiter in _OTHER_DELIMITERS:
+        if len(first_row) == 1 and delimiter in first_row[0]:
+            return f"; the file seems to need --delimiter {delimiter!r}"
+    return ""
 
 
 def _newlines_inside(cells: pd.DataFrame) -> "pd.Series[int]":
@@ -186,30 +189,31 @@ def _lines(cells: pd.DataFrame) -> int:
 
 def _select(path: Path, cells: pd.DataFrame, form: DataFormat) -> pd.DataFrame:
     """Pick the wanted columns under our own names: line, label, text, and group and entity if there are any."""
-    header = list(cells.iloc[0]) if form.header else None
+    first = list(cells.iloc[0])
     body = cells.iloc[1:] if form.header else cells
     body = body[(body != "").any(axis=1)]  # blank lines are no rows
-    wanted = {
-        "label": form.label_column,
-        "text": form.text_column,
-        "group": form.groups_in,
-        "entity": form.entities_in,
-    }
-    positions = {ours: _position(path, theirs, cells.shape[1], header) for ours, theirs in wanted.items() if theirs}
-    columns = {ours: body.iloc[:, position] for ours, position in positions.items()}
-    return pd.DataFrame({"line": body.index} | {name: column.to_numpy() for name, column in columns.items()})
+    columns = {"line": body.index.to_numpy()}
+    for ours, theirs in form.columns.items():
+        try:
+            position = _position(theirs, first, header=form.header)
+        except ValueError as error:
+            raise DataError(str(path), f"{COLUMN_FLAGS[ours]}: {error}{_other_delimiter(first)}", 1) from None
+        columns[ours] = body.iloc[:, position].to_numpy()
+    return pd.DataFrame(columns)
 
 
-def _position(path: Path, column: str, width: int, header: list[str] | None) -> int:
+def _position(column: str, first: list[str], *, header: bool) -> int:
+    """Find a column by its position or by its name in the first row; a ValueError says why it's not there."""
     if column.isdecimal():
-        if int(column) >= width:
-            raise DataError(str(path), f"there is no column {column}: positions go from 0 to {width - 1}", 1)
+        if int(column) >= len(first):
+            or_names = "" if header else "; with --header, columns have names"
+            raise ValueError(f"there is no column {column}, positions go from 0 to {len(first) - 1}{or_names}")
         return int(column)
-    if header is None:
-        raise DataError(str(path), f"column {column!r} is a name, but the file is read without a --header")
-    if column not in header:
-        raise DataError(str(path), f"there is no column {column!r}; the header names {', '.join(map(repr, header))}", 1)
-    return header.index(column)
+    if not header:
+        raise ValueError(f"column {column!r} is a name, but the file is read without a --header")
+    if column not in first:
+        raise ValueError(f"there is no column {column!r}; the header names {', '.join(map(repr, first))}")
+    return first.index(column)
 
 
 def _reasons_to_drop(rows: pd.DataFrame, form: DataFormat) -> "pd.Series[str]":

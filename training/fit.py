@@ -3,9 +3,8 @@
 import dataclasses
 import functools
 import json
-import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from charlstm.artifacts import Artifacts, save_artifacts
 from charlstm.config import ArtifactConfig, Calibration, Scores, TrainingRecord
@@ -26,11 +24,11 @@ from training.checkpoint import EpochRecord, RunState
 from training.corpus import Corpus, encode_corpus
 from training.data import LabelledTexts
 from training.distillation import lessons_of
-from training.errors import TrainingError
 from training.evaluate import score_rows
 from training.metrics import Labels, Probabilities, fit_temperature
 from training.minilm import MiniLM
 from training.plots import learning_curve
+from training.preconditions import check_labels, check_no_finished_model, check_place
 from training.recipe import Recipe
 from training.splits import Rows, SplitName, hold_out, split_rows
 from training.teacher import Classroom
@@ -53,7 +51,8 @@ class FitSettings:
         split_seed: The seed of the division.
         seed: The seed of everything else.
         device: What to train on.
-        fresh: Whether an unfinished run in the output folder is thrown away instead of continued.
+        fresh: Whether what stands in the output folder is replaced: a finished model, which is refused otherwise, or
+            an unfinished run, which is continued otherwise.
         cache: The folder in which what is taught is kept between runs.
     """
 
@@ -75,10 +74,12 @@ class Fitted:
     Attributes:
         artifacts: The model, with its scores on its own split.
         history: One record an epoch.
+        interrupted: Whether Ctrl-C ended its training, after whichever epoch.
     """
 
     artifacts: Artifacts
     history: tuple[EpochRecord, ...]
+    interrupted: bool
 
 
 def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Progress) -> ArtifactConfig:
@@ -92,19 +93,23 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
         progress: Whom to tell how far it is.
 
     Raises:
-        TrainingError: The data does not allow the split, or another unfinished run stands in the output folder.
+        TrainingError: The data does not allow the split, or a finished model or another unfinished run stands in the
+            output folder.
         KeyboardInterrupt: Ctrl-C before the first epoch was over. Later, Ctrl-C keeps the best epoch so far.
     """
-    _check_place(output)
+    check_place(output)
+    if not settings.fresh:
+        check_no_finished_model(output, _checkpoint(output, settings.split))
     if settings.recipe.teacher_share > 0:
-        _check_place(settings.cache)
+        check_place(settings.cache)
     if settings.also_score is not None:
         split_rows(data, settings.also_score, settings.split_seed)  # fails now, not after the first training
     fitted = _fit_split(data, settings.split, output, settings, progress)
     config = fitted.artifacts.config
     finished = len(fitted.history) == settings.recipe.epochs
     if settings.also_score is not None and finished:
-        second = _second_score(data, settings.also_score, output, settings, progress)
+        # Ctrl-C in the last epoch of the first training is about what comes, too.
+        second = None if fitted.interrupted else _second_score(data, settings.also_score, output, settings, progress)
         finished = second is not None
         config = config.model_copy(update={"metrics": config.metrics | (second or {})})
     extras = {
@@ -116,15 +121,6 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
         for split in SplitName:
             _checkpoint(output, split).unlink(missing_ok=True)
     return config
-
-
-def _check_place(folder: Path) -> None:
-    """Find out before training, not after it, that nothing can be written."""
-    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not place.is_dir():
-        raise TrainingError(f"{folder}: cannot be written, {place} is no folder")
-    if not os.access(place, os.W_OK):
-        raise TrainingError(f"{folder}: cannot be written, {place} is read-only")
 
 
 def _second_score(
@@ -150,9 +146,9 @@ def _fit_split(
     )
     encoder = TextEncoder(recipe.preprocessing, vocabulary)
     train_on, validate_on = (_encode(data, rows, encoder, recipe, device) for rows in (parts.train, parts.test))
-    _check_labels(split_name, {"training": train_on.labels, "test": torch.from_numpy(data.labels[split.test])})
+    check_labels(data, split_name, {"training": train_on.labels, "test": torch.from_numpy(data.labels[split.test])})
     if recipe.validation_fraction > 0:
-        _check_labels(split_name, {"validation": validate_on.labels})
+        check_labels(data, split_name, {"validation": validate_on.labels})
     learn_from = train_on
     if recipe.teacher_share > 0:
         progress.preparing(f"{split_name} split: asking the teacher, minutes unless {settings.cache} holds its answers")
@@ -175,7 +171,7 @@ def _fit_split(
     artifacts = Artifacts(config, vocabulary, model.eval(), version="unsaved")
     scores = score_rows(Predictor(artifacts, str(device)), data, split.test)
     config = config.model_copy(update={"metrics": {split_name.value: scores}})
-    return Fitted(Artifacts(config, vocabulary, model, version="unsaved"), tuple(state.history))
+    return Fitted(Artifacts(config, vocabulary, model, version="unsaved"), tuple(state.history), state.interrupted)
 
 
 def _new_network(recipe: Recipe, vocabulary: Vocabulary, seed: int) -> SentimentLSTM:
@@ -188,22 +184,19 @@ def _new_network(recipe: Recipe, vocabulary: Vocabulary, seed: int) -> Sentiment
     return model
 
 
-def _check_labels(split: SplitName, labels: Mapping[str, Tensor]) -> None:
-    """Find out before training that a part has texts of one label only, and so can't be trained on or scored."""
-    for part, found in labels.items():
-        kinds = len(set(found.tolist()))
-        if kinds < 2:
-            held = f"{len(found)} of {kinds}"
-            raise TrainingError(f"the {part} part of the {split} split needs texts of both labels, found {held}")
-
-
 def _encode(data: LabelledTexts, rows: Rows, encoder: TextEncoder, recipe: Recipe, device: torch.device) -> Corpus:
     texts = [data.texts[row] for row in rows]
     return encode_corpus(encoder, texts, data.labels[rows].tolist(), recipe.pad_to, device)
 
 
 def _taught(data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitName, settings: FitSettings) -> Corpus:
-    """Encode the texts to train on with all that a teacher says of them."""
+    """Encode the texts to train on with all that a teacher says of them.
+
+    They are in this order: those of `rows`, unlabelled ones, and those that are made of either.
+
+    Raises:
+        TrainingError: There is too little to teach a teacher with, or no sentence encoder.
+    """
     recipe, device = settings.recipe, settings.device
     by_group = split is SplitName.GROUPED
     texts = {row: data.texts[row] for row in rows.tolist()}

@@ -23,7 +23,7 @@ def flags_from(
         record: A pydantic model whose fields have descriptions.
         into: The parameter to replace.
         panel: The heading they stand under in `--help`.
-        show_defaults: Whether `--help` names the record's own defaults.
+        show_defaults: Whether `--help` names the record's own defaults; a field whose default is None describes it.
     """
 
     def decorate(command: Command) -> Command:
@@ -44,9 +44,20 @@ def flags_from(
     return decorate
 
 
+def flag_of(field: str) -> str:
+    """Return the flag of a field."""
+    return "--" + field.replace("_", "-")
+
+
+def shown(value: object) -> str:
+    """Write a field's value in words."""
+    words = {None: "none", False: "no", True: "yes"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
 def _flag(name: str, field: FieldInfo, panel: str, *, show_default: bool) -> inspect.Parameter:
-    default = str(field.default) if show_default else False
-    option = typer.Option(help=field.description, show_default=default, rich_help_panel=panel)
+    default = f" Default: {shown(field.default)}." if show_default and field.default is not None else ""
+    option = typer.Option(help=f"{field.description}{default}", show_default=False, rich_help_panel=panel)
     # the record checks the value; here None says that the flag was not given
     annotation: Any = Annotated[Optional[field.annotation], option]  # noqa: UP045 - no `|` for a type made at run time
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

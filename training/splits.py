@@ -5,6 +5,7 @@ nearly every test row has a twin in training, and a score on it measures memory.
 paraphrases on one side: it measures what a model does with a tweet that it has never seen.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,6 +57,16 @@ def paraphrased(data: LabelledTexts, rows: Rows, others: Rows) -> int | None:
     return None if data.groups is None else int(np.isin(data.groups[rows], data.groups[others]).sum())
 
 
+def repeated(texts: Sequence[str], others: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """Tell which of R texts stand word for word, in whatever case, among the others: (R,)."""
+    known = {_plain(other) for other in others}
+    return np.array([_plain(text) in known for text in texts], dtype=np.bool_)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
 def _divide(data: LabelledTexts, rows: Rows, name: SplitName, fraction: float, seed: int) -> Split:
     if name is SplitName.ARTICLE:
         try:
@@ -64,7 +75,10 @@ def _divide(data: LabelledTexts, rows: Rows, name: SplitName, fraction: float, s
             raise TrainingError(f"{len(rows)} rows are too few to set {fraction:.0%} of them apart") from error
         return Split(train, test)
     if data.groups is None:
-        raise TrainingError("a grouped split needs a --group-column; without one, use --split article (random rows)")
+        raise TrainingError(
+            "a grouped split needs a --group-column, which says what texts belong together, such as one author's; "
+            "without one, --split article divides the rows at random"
+        )
     groups = data.groups[rows]
     if len(np.unique(groups)) < 2:
         raise TrainingError("a grouped split needs at least 2 groups, found 1")

@@ -1,4 +1,7 @@
-"""From texts to what is taught of them: minutes of work, so it is kept on disk under a hash of all that shapes it."""
+"""From texts to what is taught of them: minutes of work, so it is kept on disk under a hash of what shapes it.
+
+What is not in the hash are constants of the teacher's own code: whoever changes one empties the cache.
+"""
 
 import hashlib
 import json
@@ -13,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from charlstm.replacing import replacing
+from training.data import LabelledTexts
 from training.distillation import Teaching
 from training.errors import TrainingError
 from training.minilm import MiniLM
@@ -36,20 +40,36 @@ def teach(room: Classroom, load_encoder: Callable[[], SentenceEncoder], cache: P
         TrainingError: There is too little to teach a teacher with, or no sentence encoder.
     """
     data, made = room.data, room.made
-    reading = _read(room.written, load_encoder, cache)
+    reading = read_texts(room.written, load_encoder, cache)
     if made.texts:
-        reading = reading.followed_by(_read(made.texts, load_encoder, cache))
+        reading = reading.followed_by(read_texts(made.texts, load_encoder, cache))
     kind = {"folds": FOLDS, "by_group": room.by_group, "penalty": room.inverse_penalty, "tuned": room.tuned}
-    shaped_by = [MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist(), made.texts]
+    shaped_by = [
+        *(MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist()),
+        *(made.texts, made.sources.tolist()),
+    ]
     judged = _remembered(
         cache, "judgement", shaped_by, lambda: {"log_odds": judge_by_words(room, reading, load_encoder)}
     )
     return Teaching(reading, scipy.special.expit(judged["log_odds"]).astype(np.float32))
 
 
-def _read(texts: Sequence[str], load_encoder: Callable[[], SentenceEncoder], cache: Path) -> Reading:
-    made = _remembered(cache, "reading", [MiniLM.name, texts], lambda: vars(read_by_words(load_encoder(), texts)))
-    return Reading(**made)
+def embed_texts(
+    data: LabelledTexts, load_encoder: Callable[[], SentenceEncoder], cache: Path
+) -> npt.NDArray[np.float32]:
+    """Return where a sentence encoder sees each of the R labelled texts: (R, D); reads what a teacher reads, once."""
+    reading = read_texts(data.texts + data.unlabelled, load_encoder, cache)
+    return reading.whole[: len(data.texts)].astype(np.float32)
+
+
+def read_texts(texts: Sequence[str], load_encoder: Callable[[], SentenceEncoder], cache: Path) -> Reading:
+    """Embed every beginning of every text that ends with a word, or find it where an earlier run has kept it.
+
+    Raises:
+        TrainingError: There is no sentence encoder, or what was kept cannot be read.
+    """
+    arrays = _remembered(cache, "reading", [MiniLM.name, texts], lambda: vars(read_by_words(load_encoder(), texts)))
+    return Reading(**arrays)
 
 
 def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], Arrays]) -> Arrays:

@@ -90,6 +90,7 @@ def train(model: SentimentLSTM, run: Run, progress: Progress) -> RunState:
     except KeyboardInterrupt:
         if state is None:
             raise
+        state.interrupted = True
     if state is None:
         raise AssertionError("a recipe has at least one epoch")
     model.load_state_dict(state.best_weights)

@@ -15,6 +15,7 @@ import { element } from "./format.js";
 export const LEFT = 70;
 export const RIGHT = 14;
 const NARROWEST = 3; // pixels that a step gets, even if the chart has to scroll for it
+const PAPER = 680; // pixels that A4 and Letter have room for between their margins
 const REST = 4; // a chart rests this many times as long as its last drawing took
 
 /** Plotly brings a style sheet for its maps, under this id, and leaves it out where it finds one; the page has no maps. */
@@ -160,6 +161,20 @@ function scheduleDrawing() {
   else idle(drawNext, { timeout: 200 });
 }
 
+/** @type {Set<Chart>} */
+const charts = new Set();
+let printing = false;
+
+// A browser lets a page run until the listener returns, and prints what is there then: nothing can be waited for.
+addEventListener("beforeprint", () => {
+  printing = true;
+  for (const chart of charts) chart.drawNow();
+});
+addEventListener("afterprint", () => {
+  printing = false;
+  for (const chart of charts) chart.update();
+});
+
 /** Charts of the same steps scroll together. */
 const scrollers = new Set();
 
@@ -192,6 +207,7 @@ export class Chart {
     this.#cursor.className = "cursor";
     this.#cursor.hidden = true;
     box.append(this.#plot);
+    charts.add(this);
     new IntersectionObserver(([entry]) => this.#see(entry.isIntersecting), { rootMargin: "250px" }).observe(box);
     let width = 0;
     new ResizeObserver(([entry]) => {
@@ -227,11 +243,27 @@ export class Chart {
   /** Draw what is to be seen now. */
   async draw() {
     const Plotly = await loadPlotly().catch((error) => this.#say(error.message));
-    if (!Plotly || !this.box.clientWidth) return;
     await this.#drawing;
+    if (Plotly) await this.#drawWith(Plotly);
+  }
+
+  /** Draw what is to be seen before this returns, if the charts' library is there. */
+  drawNow() {
+    const Plotly = /** @type {any} */ (window).Plotly;
+    if (Plotly) this.#drawWith(Plotly);
+  }
+
+  /** How many pixels it has. */
+  get #room() {
+    return printing ? PAPER : this.box.clientWidth;
+  }
+
+  /** @param {any} Plotly */
+  async #drawWith(Plotly) {
+    if (!this.box.clientWidth) return;
     this.#stale = false;
     const started = performance.now();
-    const room = this.box.clientWidth;
+    const room = this.#room;
     const figure = this.figure(room - LEFT - RIGHT);
     if (!figure) {
       Plotly.purge(this.#plot);
@@ -270,7 +302,7 @@ export class Chart {
     const step = this.pointer.step;
     this.#cursor.hidden = step === null || step >= this.#steps;
     if (step === null) return;
-    const width = widthFor(this.#steps, this.box.clientWidth) - LEFT - RIGHT;
+    const width = widthFor(this.#steps, this.#room) - LEFT - RIGHT;
     this.#cursor.style.left = `${LEFT + ((step + 0.5) / this.#steps) * width}px`;
   }
 }
@@ -292,5 +324,5 @@ export async function pictureOf(figure, width) {
  * @param {number} room
  */
 function widthFor(steps, room) {
-  return Math.max(room, LEFT + RIGHT + steps * NARROWEST);
+  return printing ? room : Math.max(room, LEFT + RIGHT + steps * NARROWEST); // paper does not scroll
 }

@@ -12,6 +12,9 @@ import { fitting } from "./ticks.js";
 /** @typedef {import("./alignment.js").Segment} Segment */
 
 const NARROWEST = 7; // pixels of a column that a character has room in
+const HEIGHT = 340;
+const LINE = 17; // pixels of a line of the title between the two plots
+const LETTER = 7; // of a typical character in it
 
 /**
  * @param {string} first
@@ -128,9 +131,12 @@ export function comparisonFigure(answer, signal, room) {
   });
   const apart = answer.signals.at(-1)[signal];
   const base = baseLayout(colours);
+  const title = broken(`How far apart: ${signalOf(signal).title.toLowerCase()}, root mean square over the units, at characters that both have`, room);
+  const height = HEIGHT + LINE * (title.length - 1);
+  const between = (32 + LINE * title.length) / (height - 60); // of what the margins leave
   return {
     steps: width,
-    height: 340,
+    height,
     data: [
       line(answer.first, first, "this text", {}),
       line(answer.second, second, "the other", { dash: "dot" }),
@@ -150,12 +156,25 @@ export function comparisonFigure(answer, signal, room) {
       legend: { orientation: "h", x: 0, y: 1.09, yanchor: "bottom", traceorder: "normal", font: { color: colours.ink } },
       margin: { ...base.margin, t: 30 },
       xaxis: { ...stepAxis(width), ...ticks(answer, second, first, width, room), anchor: "y2", tickangle: 0, tickfont: { family: colours.mono, size: 12, color: colours.ink } },
-      yaxis: { domain: [0.44, 1], range: [-0.02, 1.02], fixedrange: true, tickvals: [0, 0.5, 1], ticktext: ["0 %", "50 %", "100 %"], gridcolor: colours.line, zeroline: false, title: { text: "P(negative)", font: { size: 12 }, standoff: 6 } },
+      yaxis: { domain: [0.28 + between, 1], range: [-0.02, 1.02], fixedrange: true, tickvals: [0, 0.5, 1], ticktext: ["0 %", "50 %", "100 %"], gridcolor: colours.line, zeroline: false, title: { text: "P(negative)", font: { size: 12 }, standoff: 6 } },
       yaxis2: { domain: [0, 0.28], fixedrange: true, nticks: 3, rangemode: "tozero", gridcolor: colours.line, zerolinecolor: colours.soft },
-      annotations: [{ xref: "paper", yref: "paper", x: 0, y: 0.29, xanchor: "left", yanchor: "bottom", showarrow: false, text: `<b>How far apart</b>  ${signalOf(signal).title.toLowerCase()}, root mean square over the units, at characters that both have`, font: { size: 12.5, color: colours.ink } }],
+      annotations: [{ xref: "paper", yref: "paper", x: 0, y: 0.29, xanchor: "left", yanchor: "bottom", showarrow: false, align: "left", text: title.join("<br>").replace("How far apart:", "<b>How far apart:</b>"), font: { size: 12.5, color: colours.ink } }],
       shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.5, y1: 0.5, line: { color: colours.soft, width: 1, dash: "dot" } }],
     },
   };
+}
+
+/**
+ * Break a title into lines that a chart has room for.
+ * @param {string} title
+ * @param {number} room in pixels
+ */
+function broken(title, room) {
+  const most = Math.floor(room / LETTER);
+  return title.split(" ").reduce((/** @type {string[]} */ lines, word) => {
+    const longer = `${lines.at(-1) ?? ""} ${word}`.trim();
+    return longer.length > most && lines.length ? [...lines, word] : [...lines.slice(0, -1), longer];
+  }, []);
 }
 
 /** @param {any} read @returns {string[]} */

@@ -5,7 +5,7 @@ import { askJson, keepKey } from "./api.js";
 import { Chart, Pointer, loadPlotly } from "./charts.js";
 import { compare, comparisonFigure, showComparison } from "./compare.js";
 import { linkTo, readLink } from "./download.js";
-import { EXAMPLES } from "./examples.js";
+import { EXAMPLES, Lesson } from "./examples.js";
 import { byId, counted, element } from "./format.js";
 import { gatesFigure, lastingOf } from "./gates.js";
 import { Problem } from "./http.js";
@@ -22,10 +22,11 @@ import { ColouredText } from "./text.js";
 import { Trace, along } from "./trace.js";
 import { UnitView } from "./unit-view.js";
 import { unitFigure } from "./units.js";
-import { showStale, showVerdict } from "./verdict.js";
+import { showOutdated, showStale, showVerdict } from "./verdict.js";
 import { WhatIf } from "./what-if.js";
 
 const SETTLED = 600; // milliseconds without typing, after which units are put in order anew
+const CUT_OFF = ["lost", "not-ready", "key"]; // states of a session in which no text is read
 
 /** @type {HTMLTextAreaElement} */
 const textBox = byId("text");
@@ -46,8 +47,12 @@ let settling;
 let linking;
 /** How many characters are read at most, once a text was too long. @type {number | null} */
 let mostCharacters = null;
+/** Why the last text was refused, if it was. @type {Problem | null} */
+let refusal = null;
+let isCutOff = false;
 
 const pointer = new Pointer();
+const lesson = new Lesson();
 
 // What there is to see
 
@@ -93,7 +98,8 @@ const compareChart = new Chart(byId("compare-chart"), (width) => comparison && c
 
 /** Show the trace of the moment everywhere. */
 function show() {
-  showVerdict(trace);
+  showVerdict(trace, recording !== null);
+  lesson.follow(trace);
   document.body.classList.toggle("recorded", recording !== null);
   byId("views").hidden = byId("take").hidden = !trace;
   whatIf.follow(recording ? null : trace);
@@ -184,7 +190,9 @@ const session = new LiveSession({
   onState: (state) => {
     showState(state);
     if (state === "open") models.look().catch(() => undefined); // without it, the default one is asked as ever
-    if (["lost", "not-ready", "key"].includes(state)) showStale(textBox.value !== "");
+    isCutOff = CUT_OFF.includes(state);
+    if (isCutOff) showStale(textBox.value !== "");
+    showWhatIsOld();
   },
 });
 
@@ -196,21 +204,26 @@ const models = new ModelChoice(() => {
 });
 
 /**
- * Say that the text in the box was not read, and that what is seen is not of it; or that it was.
+ * Say that the text in the box was refused, and that what is seen is not of it; or that it was read.
  * @param {Problem | null} problem
  */
 function showUnread(problem) {
-  const wasUnread = byId("connection").dataset.unread === "true";
-  byId("connection").dataset.unread = String(problem !== null);
-  document.body.classList.toggle("outdated", problem !== null && trace !== null);
-  byId("of-before").hidden = problem === null;
+  const wasUnread = refusal !== null;
+  refusal = problem;
+  showWhatIsOld();
   if (problem) {
     showState("unread");
     const limit = problem.errors.find((fault) => fault.limit !== undefined)?.limit;
     if (problem.kind === "text-too-long" && limit) mostCharacters = limit;
-    byId("of-before").replaceChildren(element("b", {}, "What follows is of the text before."), ` The one in the box was not read. ${wordsOf(problem)}`);
   } else if (wasUnread && byId("connection").dataset.state === "lost") showState(session.state);
   showCount();
+}
+
+/** Say that what is seen is of another text than the one in the box, if that one was refused or nothing is read now. */
+function showWhatIsOld() {
+  const isOther = trace !== null && !recording && textBox.value !== trace.text;
+  if (refusal && trace) showOutdated(`The one in the box was not read. ${wordsOf(refusal)}`);
+  else showOutdated(isCutOff && isOther ? "The one in the box is not read yet: the service does not answer this page now." : "");
 }
 
 /** Say how long the text is, and how long it may be where that matters. */
@@ -257,40 +270,25 @@ function typed() {
   showCount();
   keepLink();
   showStale(text !== (trace?.text ?? ""));
+  showWhatIsOld();
   session.read(text);
 }
 
 /** @param {number} index of the example, or -1 for none */
 async function teach(index) {
-  const example = EXAMPLES[index];
+  const example = EXAMPLES[index] ?? null;
   [...byId("examples").children].forEach((chip, at) => chip.setAttribute("aria-pressed", String(at === index)));
-  byId("lesson").hidden = !example;
+  lesson.choose(example);
+  lesson.follow(trace);
   if (!example) return;
-  byId("lesson").textContent = example.lesson;
   unitView.choose(null);
   if (example.recording) await playRecording(example.recording);
   else {
     read(example.text);
     field("second").value = example.other ?? "";
     forgetComparison();
-    if (example.other) await teachBeside(example.text, example.other);
+    if (example.other) await attempt(() => compareWith(example.text), byId("compare-fault"));
   }
-}
-
-/**
- * Compare the texts of an example, and lead to where that is seen.
- * @param {string} text
- * @param {string} other
- */
-async function teachBeside(text, other) {
-  const link = element("a", { href: "#compare" }, `See ‘${text}’ beside ‘${other}’`);
-  link.addEventListener("click", (event) => {
-    event.preventDefault(); // the page's fragment is the text's
-    byId("compare").scrollIntoView();
-    byId("compare-title").focus({ preventScroll: true });
-  });
-  byId("lesson").append(" ", link);
-  await attempt(() => compareWith(text), byId("compare-fault"));
 }
 
 /** @param {string} file */
@@ -339,11 +337,11 @@ function forgetComparison() {
 
 function wire() {
   for (const select of [field("signal"), field("clamp-signal")]) {
-    select.replaceChildren(...SIGNALS.map(({ name, title, other }) => element("option", { value: name }, select.id === "signal" ? `${title} (${other.startsWith("percentage") ? shortened(other) : other})` : title.toLowerCase())));
+    select.replaceChildren(...SIGNALS.map(({ name, title, other }) => element("option", { value: name }, select.id === "signal" ? `${title} (${shortened(other)})` : title.toLowerCase())));
   }
   byId("examples").replaceChildren(
     ...EXAMPLES.map((example, index) => {
-      const chip = element("button", { type: "button", "aria-pressed": "false", title: example.lesson }, example.name);
+      const chip = element("button", { type: "button", "aria-pressed": "false", title: example.look }, example.name);
       chip.addEventListener("click", () => teach(index));
       return chip;
     }),
@@ -383,9 +381,12 @@ function wire() {
   addEventListener("hashchange", followLink);
 }
 
-/** @param {string} other */
+/**
+ * Make it fit a narrow window’s list; below the list it stands in full.
+ * @param {string} other
+ */
 function shortened(other) {
-  return other.replace("percentage of the ", "% of the ");
+  return other.replace("percentage of the ", "");
 }
 
 wire();

@@ -1,8 +1,9 @@
 // @ts-check
-/** Which model is asked, where the service has several. */
+/** Which model is asked, where the service has several, and what the service says of it. */
 
 import { askJson, askedModel, askModel } from "./api.js";
-import { byId, element } from "./format.js";
+import { byId, counted, element, percent } from "./format.js";
+import { attempt } from "./notices.js";
 
 /** The choice beside the text; it is seen only where there is one. */
 export class ModelChoice {
@@ -16,6 +17,8 @@ export class ModelChoice {
       this.#ask(this.#select.value);
       onChange();
     });
+    byId("model-link").addEventListener("click", () => attempt(showModel, byId("model-fault")));
+    byId("model-close").addEventListener("click", () => /** @type {HTMLDialogElement} */ (byId("model-dialog")).close());
   }
 
   /** Look which models there are; a reload may have changed that. */
@@ -40,4 +43,43 @@ export class ModelChoice {
   #ask(name) {
     askModel(name === this.#names[0] ? "" : name);
   }
+}
+
+/** Open what the service says of the model that is asked. */
+async function showModel() {
+  const info = await askJson("info");
+  byId("model-title").textContent = `The model ${info.model.name}`;
+  byId("model-facts").replaceChildren(...factsOf(info).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  byId("model-uses").replaceChildren(...usesOf(info.card));
+  /** @type {HTMLDialogElement} */ (byId("model-dialog")).showModal();
+}
+
+/** @param {any} info @returns {[string, string][]} */
+function factsOf({ model, architecture, preprocessing, training, metrics }) {
+  const { num_embeddings, embedding_dim, hidden_size, num_layers, pad_to } = architecture;
+  const unit = preprocessing.level;
+  const width = num_layers > 1 ? `of ${counted(hidden_size, "unit")} each` : `of ${counted(hidden_size, "unit")}`;
+  const padding = pad_to ? `; every text is filled up to ${counted(pad_to, "step")}` : "";
+  return [
+    ["Version", `${model.version}, in ${model.precision}`],
+    ["Network", `${counted(num_layers, "LSTM layer")} ${width}; it knows ${counted(num_embeddings, "token")}, each as ${counted(embedding_dim, "number")}${padding}`],
+    ["Reads", `at most ${counted(preprocessing.max_length, unit)}${preprocessing.casefold ? ", in which upper and lower case are the same" : ""}`],
+    ...(training ? [/** @type {[string, string]} */ (["Trained on", `${counted(training.rows_trained, "text")} of ${training.data}`])] : []),
+    ...Object.entries(metrics ?? {}).map(([split, scores]) => /** @type {[string, string]} */ ([`Test, ${split} split`, scoresIn(scores)])),
+  ];
+}
+
+/** @param {{rows: number, accuracy: number, auc: number}} scores */
+function scoresIn({ rows, accuracy, auc }) {
+  return `${percent(accuracy)} of ${counted(rows, "text")} labelled right; AUC ${auc.toFixed(3)}`;
+}
+
+/** @param {{intended_use: string, not_for: string[]} | null} card */
+function usesOf(card) {
+  if (!card) return [element("p", {}, "No model card says what this version is for and what not: do not rely on it for anything that matters to somebody.")];
+  return [
+    element("p", {}, card.intended_use),
+    element("p", {}, "It is not for"),
+    element("ul", {}, ...card.not_for.map((use) => element("li", {}, use))),
+  ];
 }

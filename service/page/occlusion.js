@@ -16,6 +16,8 @@ export class Occlusion {
   #latest = new Latest();
   /** @type {Trace | null} */
   #wanted = null;
+  /** What is shown is of this answer. @type {Trace | null} */
+  #of = null;
   #seen = false;
   /** @type {number | undefined} */
   #timer;
@@ -32,8 +34,14 @@ export class Occlusion {
   /** @param {Trace | null} trace */
   follow(trace) {
     this.#wanted = trace;
+    this.box.dataset.old = String(!trace || !this.#isOf(trace)); // it is not printed then
     this.#latest.forget();
     if (this.#seen) this.#askSoon(PAUSE);
+  }
+
+  /** @param {Trace} trace */
+  #isOf(trace) {
+    return this.#of?.text === trace.text && this.#of.model.version === trace.model.version;
   }
 
   /** @param {number} pause */
@@ -44,11 +52,12 @@ export class Occlusion {
 
   async #ask() {
     const trace = this.#wanted;
-    if (!trace || this.box.dataset.text === trace.text) return;
+    if (!trace || this.#isOf(trace)) return;
     try {
       const answer = await this.#latest.ask("gates/occlusion", { text: trace.text });
       if (!answer) return;
-      this.box.dataset.text = trace.text;
+      this.#of = trace;
+      this.box.dataset.old = "false";
       this.box.replaceChildren(...wordsView(answer.words));
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;

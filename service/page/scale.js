@@ -21,5 +21,5 @@ export function scaleOf(signal, z) {
   const { signed, limit } = signalOf(signal);
   const bound = limit ?? boundOf(z);
   const most = bound >= 10 ? bound.toFixed(0) : bound >= 1 ? String(Number(bound.toFixed(1))) : bound.toPrecision(2);
-  return { signed, bound, least: signed ? `\u2212${most}` : "0", most: limit ? most : `${most} or more` };
+  return { signed, bound, least: signed ? `\u2212${most}${limit ? "" : " or less"}` : "0", most: limit ? most : `${most} or more` };
 }

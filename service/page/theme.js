@@ -31,12 +31,15 @@
   const announce = () => document.dispatchEvent(new Event("themechange"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", announce);
 
+  addEventListener("beforeprint", () => apply("light")); // paper is light; the charts, which hear of it later, follow
+  addEventListener("afterprint", () => apply(choice));
+
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     if (!button) return;
     const show = () => {
-      button.textContent = choice[0].toUpperCase() + choice.slice(1);
-      button.setAttribute("aria-label", `${button.textContent}: colours ${WORDS[choice]}`);
+      button.textContent = `Theme: ${choice}`;
+      button.setAttribute("aria-label", `${button.textContent}, colours ${WORDS[choice]}`);
     };
     button.addEventListener("click", () => {
       choice = CHOICES[(CHOICES.indexOf(choice) + 1) % CHOICES.length];

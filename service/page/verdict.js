@@ -10,8 +10,11 @@ const SETTLED = 700; // milliseconds without a new answer, after which it is rea
 /** @type {number | undefined} */
 let timer;
 
-/** @param {Trace | null} trace */
-export function showVerdict(trace) {
+/**
+ * @param {Trace | null} trace
+ * @param {boolean} recorded whether it is a recording, of a model that is not served
+ */
+export function showVerdict(trace, recorded) {
   const box = byId("verdict");
   box.dataset.state = trace ? "answered" : "empty";
   clearTimeout(timer);
@@ -24,20 +27,24 @@ export function showVerdict(trace) {
   byId("verdict-label").textContent = label;
   byId("verdict-number").textContent = percent(probability);
   byId("scale-mark").style.left = `${trace.negative * 100}%`;
-  byId("facts").replaceChildren(...factsOf(trace).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  byId("facts").replaceChildren(...factsOf(trace, recorded).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
   timer = setTimeout(() => {
     byId("spoken").textContent = `${label}, ${percent(probability)}. ${counted(trace.characters, "character")} read.`;
   }, SETTLED);
 }
 
-/** @param {Trace} trace @returns {[string, string][]} */
-function factsOf(trace) {
+/**
+ * @param {Trace} trace
+ * @param {boolean} recorded
+ * @returns {[string, string][]}
+ */
+function factsOf(trace, recorded) {
   const { name, version, precision } = trace.model;
   return [
     ["Probability", `negative ${trace.negative.toFixed(3)}, positive ${(1 - trace.negative).toFixed(3)}`],
     ["Read", counted(trace.characters, "character") + (trace.truncated ? ", then the text was cut" : "")],
     ["Unknown to it", trace.unknown ? counted(trace.unknown, trace.read < trace.characters ? "word" : "character") : "none"],
-    ["Model", `${name} ${version}, ${precision}`],
+    [recorded ? "Recorded of" : "Model", `${name} ${version}, ${precision}${recorded ? ": another run (seed 0), not a model of this service" : ""}`],
   ];
 }
 
@@ -47,4 +54,15 @@ function factsOf(trace) {
  */
 export function showStale(stale) {
   byId("verdict").dataset.stale = String(stale);
+}
+
+/**
+ * Say that all that is seen is of another text than the one in the box, and why; or that it is not.
+ * @param {string} why nothing if it is of the one in the box
+ */
+export function showOutdated(why) {
+  const line = byId("of-before");
+  document.body.classList.toggle("outdated", why !== "");
+  line.hidden = !why;
+  if (why) line.replaceChildren(element("b", {}, "What follows is of the text before."), ` ${why}`);
 }
