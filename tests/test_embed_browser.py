@@ -480,7 +480,7 @@ def test_a_service_that_hangs_keeps_no_other_waiting(seen: Visit) -> None:
 def test_a_problem_is_told_and_can_be_tried_again(seen: Visit, service: Service) -> None:
     """In the service's words; the text stays."""
     seen.open(element(TEXT, 'model="nobody"'))
-    expect(seen.problem).to_contain_text("Not found. model must be default")
+    expect(seen.problem).to_contain_text("Unknown model. model must be default")
     expect(seen.part("text")).to_contain_text(TEXT)
     expect(seen.part("summary")).to_be_hidden()
     seen.problem.get_by_role("button").click()

@@ -63,7 +63,7 @@ function factsOf({ model, architecture, preprocessing, training, metrics }) {
   return [
     ["Version", `${model.version}, in ${model.precision}`],
     ["Network", `${counted(num_layers, "LSTM layer")} ${width}; it knows ${counted(num_embeddings, "token")}, each as ${counted(embedding_dim, "number")}${padding}`],
-    ["Reads", `at most ${counted(preprocessing.max_length, unit)}${preprocessing.casefold ? ", in which upper and lower case are the same" : ""}`],
+    ["Reads", `${preprocessing.max_length ? `at most ${counted(preprocessing.max_length, unit)}` : "texts of any length"}${preprocessing.casefold ? ", in which upper and lower case are the same" : ""}`],
     ...(training ? [/** @type {[string, string]} */ (["Trained on", `${counted(training.rows_trained, "text")} of ${training.data}`])] : []),
     ...Object.entries(metrics ?? {}).map(([split, scores]) => /** @type {[string, string]} */ ([`Test, ${split} split`, scoresIn(scores)])),
   ];
