@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Generic, Literal, NamedTuple, TypeVar
 
+from charlstm import delimiter
 from charlstm.bulk import COLUMNS, Scores
 from service.errors import CommandError
 
@@ -143,8 +144,8 @@ class Asked:
             CommandError: Nothing says its format, the output ends in another, or the delimiter is none.
         """
         format_ = choose_format(source, output, self.format)
-        delimiter = choose_delimiter(source, self.delimiter)
-        return Layout(format_, self.text_column, self.prefix, delimiter, self.header)
+        between = choose_delimiter(source, self.delimiter)
+        return Layout(format_, self.text_column, self.prefix, between, self.header)
 
 
 def named_format(path: Path) -> Format | None:
@@ -172,12 +173,10 @@ def choose_delimiter(source: Path, asked: str | None) -> str:
     Raises:
         CommandError: It cannot stand there.
     """
-    if asked is None:
-        return "\t" if _ending(source) == ".tsv" else ","
-    delimiter = asked.replace("\\t", "\t")
-    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0' or delimiter.isalnum():
-        raise CommandError(f"--delimiter has to be one character, no letter, digit or quote, found {asked!r}")
-    return delimiter
+    try:
+        return delimiter.choose_delimiter(_ending(source), asked)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def _ending(path: Path) -> str:

@@ -24,7 +24,7 @@ from training.distillation import Answers, LessonBatch, Student
 from training.errors import CheckpointError, TrainingError
 from training.fit import FitSettings, fit
 from training.recipe import Recipe
-from training.splits import SplitName, hold_out, split_rows
+from training.splits import Rows, SplitName, hold_out, split_rows
 from training.teacher import Classroom
 from training.teaching import teach
 from training.trainer import Run, train
@@ -111,6 +111,12 @@ def trained_on(
     monkeypatch.setattr(fit_module, "train", listen)
     fit(data, output, settings, Listener())
     return runs[0].train, runs[0].validation
+
+
+def held_out(data: LabelledTexts, part: str) -> Rows:
+    """Return the rows of the test part, or of the validation part."""
+    split = split_rows(data, SplitName.GROUPED, 42)
+    return split.test if part == "test" else hold_out(data, split.train, SplitName.GROUPED, 0.2, 42).test
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
@@ -215,10 +221,8 @@ def test_no_word_of_a_held_out_text_is_in_a_made_one(
     data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     """Words that are put in come from the texts to train on, or are the sentence encoder's own."""
-    split = split_rows(data, SplitName.GROUPED, 42)
-    held_out = split.test if part == "test" else hold_out(data, split.train, SplitName.GROUPED, 0.2, 42).test
     texts = list(data.texts)
-    for row in held_out:
+    for row in held_out(data, part):
         texts[row] += " xylophone"
     found: list[str] = []
 
@@ -240,10 +244,8 @@ def test_held_out_labels_shape_nothing_that_is_learnt(
     data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     """Neither those of the test part nor, but for the choice of the best epoch, those of the validation part."""
-    split = split_rows(data, SplitName.GROUPED, 42)
-    held_out = split.test if part == "test" else hold_out(data, split.train, SplitName.GROUPED, 0.2, 42).test
-    labels = data.labels.copy()
-    labels[held_out] = 1 - labels[held_out]
+    labels, rows = data.labels.copy(), held_out(data, part)
+    labels[rows] = 1 - labels[rows]
     found = [
         trained_on(each, tmp_path / name, changed(settings, epochs=1), monkeypatch)[0]
         for name, each in (("one", data), ("other", dataclasses.replace(data, labels=labels)))

@@ -182,6 +182,7 @@ def test_help_describes_each_field(*, show_defaults: bool) -> None:
     app, _ = flags_of_an_oven(show_defaults=show_defaults)
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
     assert all(part in text for part in ("The oven", "--heat", "How hot.", "--fan-speed", "How windy.", "--no-light"))
+    assert ("180" in text) == show_defaults
     assert ("How hot. Default: 180." in text, "Whether it is lit. Default: no." in text) == (
         show_defaults,
         show_defaults,

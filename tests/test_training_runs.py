@@ -67,6 +67,8 @@ def test_a_run_that_is_there_twice_counts_for_none(tmp_path: Path) -> None:
     """Not even if it scored otherwise: which of them is it?"""
     with pytest.raises(TrainingError, match=r"other: is the same run as .*a: split seed 42, seed 1"):
         table_of_runs([run(tmp_path / "a", 0.9, seed=1), run(tmp_path / "other", 0.1, seed=1)])
+    with pytest.raises(TrainingError, match="is the same run as"):
+        table_of_runs(2 * [run(tmp_path / "a", 0.9)])
 
 
 def test_one_run_has_no_spread(tmp_path: Path) -> None:

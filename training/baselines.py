@@ -21,9 +21,9 @@ from charlstm.config import NEGATIVE
 from training.data import LabelledTexts
 from training.metrics import accuracy_and_auc
 from training.progress import Step
+from training.sentences import Vectors
 from training.splits import Split
 
-Embeddings = npt.NDArray[np.float32]
 _Scores = npt.NDArray[np.float64]  # (R,) the higher, the more negative; from 0 on it is called negative
 
 MAJORITY: Final = "always the more frequent label"
@@ -51,7 +51,7 @@ def lexicon_is_installed() -> bool:
 
 
 def score_baselines(
-    data: LabelledTexts, split: Split, step: Step, embeddings: Embeddings | None = None
+    data: LabelledTexts, split: Split, step: Step, embeddings: Vectors | None = None
 ) -> Iterator[tuple[str, Reached]]:
     """Fit each method to the training part of a split and score it on the test part.
 

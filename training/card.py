@@ -29,7 +29,6 @@ from charlstm.card import (
 from charlstm.config import Calibration, TrainingRecord
 from charlstm.errors import ArtifactError
 from charlstm.predictor import Predictor
-from training.baselines import Embeddings
 from training.calibration import calibration_floor, reliability
 from training.compare import Candidate, compare
 from training.data import LabelledTexts
@@ -38,6 +37,7 @@ from training.evaluate import has_token, probabilities_negative
 from training.progress import Step
 from training.robustness import Judgement, by_entity, by_length, judge_neither, measure_changes
 from training.runs import spreads_of, table_of_runs, with_earlier
+from training.sentences import Vectors
 from training.speed import machine, measure_low_precision, measure_speed
 from training.splits import Rows, SplitName, paraphrased, repeated, split_rows
 
@@ -68,7 +68,7 @@ class CardSettings:
 
     runs: tuple[Path, ...] = ()
     beside: tuple[Path, ...] = ()
-    embeddings: Embeddings | None = None
+    embeddings: Vectors | None = None
     speed_texts: int = 2000
     speed_rounds: int = 3
 

@@ -9,7 +9,6 @@ import typer
 from charlstm.artifacts import load_artifacts
 from charlstm.card import CARD
 from training.arguments import AsJson, Cache, Data, ModelFolder, SplitSeed, Threads, console
-from training.baselines import Embeddings
 from training.card import CardSettings, make_card
 from training.card_files import MODEL_CARD, write_card
 from training.card_plots import comparison_picture
@@ -23,6 +22,7 @@ from training.flags import flags_from
 from training.minilm import MiniLM
 from training.progress import Step, steps_shown
 from training.report import comparison_table
+from training.sentences import Vectors
 from training.splits import SplitName
 from training.teaching import embed_texts
 
@@ -103,7 +103,7 @@ def card(
     typer.echo(f"wrote {model / MODEL_CARD}, {CARD} and pictures", err=True)
 
 
-def _embeddings(data: LabelledTexts, cache: Path, step: Step) -> Embeddings:
+def _embeddings(data: LabelledTexts, cache: Path, step: Step) -> Vectors:
     step(f"asking the sentence encoder, minutes unless {cache} holds its answers")
     return embed_texts(data, lambda: MiniLM(torch.device("cpu")), cache)
 

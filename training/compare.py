@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from charlstm.card import Comparison, Contestant, Reached
 from charlstm.predictor import Predictor
-from training.baselines import LEXICON, Embeddings, lexicon_is_installed, score_baselines
+from training.baselines import LEXICON, lexicon_is_installed, score_baselines
 from training.data import LabelledTexts
 from training.evaluate import score_rows
 from training.progress import Step
+from training.sentences import Vectors
 from training.splits import SplitName, split_rows
 
 RECORDED = (
@@ -43,7 +44,7 @@ def compare(  # noqa: PLR0913  the last one only adds a method
     split_seed: int,
     step: Step,
     *,
-    embeddings: Embeddings | None = None,
+    embeddings: Vectors | None = None,
 ) -> Comparison:
     """Train and score the simple methods, and score the models.
 

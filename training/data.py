@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from charlstm.config import NEGATIVE, POSITIVE
+from charlstm.delimiter import choose_delimiter
 from training.data_format import COLUMN_FLAGS, DataFormat
 from training.errors import DataError
 
@@ -128,14 +129,10 @@ def _labels_found(rows: pd.DataFrame) -> str:
 
 
 def _delimiter(path: Path, form: DataFormat) -> str:
-    """Tell what stands between the cells; a backslash and a t may be said for a tab."""
-    if form.delimiter is None:
-        return "\t" if path.suffix.lower() == ".tsv" else ","
-    found = form.delimiter.replace("\\t", "\t")
-    if len(found) != 1 or not found.isascii() or found in '"\r\n\0' or found.isalnum():
-        wanted = "--delimiter has to be one character, no letter, digit or quote"
-        raise DataError(str(path), f"{wanted}, found {form.delimiter!r}")
-    return found
+    try:
+        return choose_delimiter(path.suffix.lower(), form.delimiter)
+    except ValueError as error:
+        raise DataError(str(path), str(error)) from error
 
 
 def _parse(path: Path, text: str, delimiter: str) -> pd.DataFrame:

@@ -28,11 +28,11 @@ def table_of_runs(runs: Sequence[tuple[Path, Artifacts]]) -> tuple[RunOfRecipe, 
     seen: dict[tuple[int, int], Path] = {}
     for (folder, _), record in zip(runs, records, strict=True):
         _check_same(folder, record, records[0])
-        other = seen.setdefault((record.split_seed, record.seed), folder)
-        if other is not folder:
-            raise TrainingError(
-                f"{folder}: is the same run as {other}: split seed {record.split_seed}, seed {record.seed}"
-            )
+        seeds = (record.split_seed, record.seed)
+        if seeds in seen:
+            same = f"is the same run as {seen[seeds]}: split seed {record.split_seed}, seed {record.seed}"
+            raise TrainingError(f"{folder}: {same}")
+        seen[seeds] = folder
     found = [
         RunOfRecipe(
             seed=record.seed,

@@ -20,7 +20,7 @@ from training.data import LabelledTexts
 from training.distillation import Teaching
 from training.errors import TrainingError
 from training.minilm import MiniLM
-from training.sentences import Reading, SentenceEncoder, read_by_words
+from training.sentences import Reading, SentenceEncoder, Vectors, read_by_words
 from training.teacher import FOLDS, Classroom, judge_by_words
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -44,19 +44,15 @@ def teach(room: Classroom, load_encoder: Callable[[], SentenceEncoder], cache: P
     if made.texts:
         reading = reading.followed_by(read_texts(made.texts, load_encoder, cache))
     kind = {"folds": FOLDS, "by_group": room.by_group, "penalty": room.inverse_penalty, "tuned": room.tuned}
-    shaped_by = [
-        *(MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist()),
-        *(made.texts, made.sources.tolist()),
-    ]
+    made_of = [made.texts, made.sources.tolist()]
+    shaped_by = [MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist(), *made_of]
     judged = _remembered(
         cache, "judgement", shaped_by, lambda: {"log_odds": judge_by_words(room, reading, load_encoder)}
     )
     return Teaching(reading, scipy.special.expit(judged["log_odds"]).astype(np.float32))
 
 
-def embed_texts(
-    data: LabelledTexts, load_encoder: Callable[[], SentenceEncoder], cache: Path
-) -> npt.NDArray[np.float32]:
+def embed_texts(data: LabelledTexts, load_encoder: Callable[[], SentenceEncoder], cache: Path) -> Vectors:
     """Return where a sentence encoder sees each of the R labelled texts: (R, D); reads what a teacher reads, once."""
     reading = read_texts(data.texts + data.unlabelled, load_encoder, cache)
     return reading.whole[: len(data.texts)].astype(np.float32)

@@ -84,6 +84,15 @@ export function counted(count, one, many = `${one}s`) {
 }
 
 /**
+ * Fill a list of facts.
+ * @param {HTMLElement} list a `dl`
+ * @param {[string, string][]} facts their names, and what is so
+ */
+export function fillFacts(list, facts) {
+  list.replaceChildren(...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+}
+
+/**
  * Make an element: `element("li", {class: "none"}, "text", child)`.
  * @param {string} tag
  * @param {Record<string, string>} [attributes]

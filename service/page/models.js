@@ -2,7 +2,7 @@
 /** Which model is asked, where the service has several, and what the service says of it. */
 
 import { askJson, askedModel, askModel } from "./api.js";
-import { byId, counted, element, percent } from "./format.js";
+import { byId, counted, element, fillFacts, percent } from "./format.js";
 import { attempt } from "./notices.js";
 
 /** The choice beside the text; it is seen only where there is one. */
@@ -49,7 +49,7 @@ export class ModelChoice {
 async function showModel() {
   const info = await askJson("info");
   byId("model-title").textContent = `The model ${info.model.name}`;
-  byId("model-facts").replaceChildren(...factsOf(info).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  fillFacts(byId("model-facts"), factsOf(info));
   byId("model-uses").replaceChildren(...usesOf(info.card));
   /** @type {HTMLDialogElement} */ (byId("model-dialog")).showModal();
 }
@@ -58,7 +58,7 @@ async function showModel() {
 function factsOf({ model, architecture, preprocessing, training, metrics }) {
   const { num_embeddings, embedding_dim, hidden_size, num_layers, pad_to } = architecture;
   const unit = preprocessing.level;
-  const width = num_layers > 1 ? `of ${counted(hidden_size, "unit")} each` : `of ${counted(hidden_size, "unit")}`;
+  const width = `of ${counted(hidden_size, "unit")}${num_layers > 1 ? " each" : ""}`;
   const padding = pad_to ? `; every text is filled up to ${counted(pad_to, "step")}` : "";
   return [
     ["Version", `${model.version}, in ${model.precision}`],

@@ -1,7 +1,7 @@
 // @ts-check
 /** The answer: whose probability it is, how large, and what it was read from. */
 
-import { byId, counted, element, percent, verdictOf } from "./format.js";
+import { byId, counted, element, fillFacts, percent, verdictOf } from "./format.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 
@@ -27,7 +27,7 @@ export function showVerdict(trace, recorded) {
   byId("verdict-label").textContent = label;
   byId("verdict-number").textContent = percent(probability);
   byId("scale-mark").style.left = `${trace.negative * 100}%`;
-  byId("facts").replaceChildren(...factsOf(trace, recorded).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  fillFacts(byId("facts"), factsOf(trace, recorded));
   timer = setTimeout(() => {
     byId("spoken").textContent = `${label}, ${percent(probability)}. ${counted(trace.characters, "character")} read.`;
   }, SETTLED);
