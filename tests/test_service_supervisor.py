@@ -258,7 +258,7 @@ def test_an_engine_that_does_not_end_is_killed(
 
     async def supervise() -> int:
         async with asyncio.timeout(PATIENCE), Supervisor(settings) as supervisor:
-            await until(started.exists)
+            await until(lambda: started.exists() and supervisor.engine_pid)  # the engine may be first to know of itself
             assert supervisor.engine_pid is not None
             return supervisor.engine_pid
 
