@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from service.client import AsyncSentimentClient, Policy, SentimentClient
 from service.client.policy import AsyncClock, Clock
+from tests.service_fixtures import PATIENCE
 
 STEADY = Policy(jitter=lambda: 0.0, request_id=lambda: "test-id")
 """Nothing is left to chance."""
@@ -140,12 +141,19 @@ class Scripted:
 def _request(connection: socket.socket) -> bytes:
     request = b""
     while b"\r\n\r\n" not in request:
-        request += connection.recv(65536)
+        request += _more(connection)
     head, _, body = request.partition(b"\r\n\r\n")
     lengths = [line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     while len(body) < int(lengths[0] if lengths else 0):
-        body += connection.recv(65536)
+        body += _more(connection)
     return head + b"\r\n\r\n" + body
+
+
+def _more(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionError("the client hung up before its request was whole")
+    return data
 
 
 @contextmanager
@@ -158,7 +166,8 @@ def scripted(*script: Deed) -> Iterator[Scripted]:
             yield server
         finally:
             listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
-            thread.join()
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
 
 
 def says(status: int, body: bytes = b"", **headers: str) -> Deed:
