@@ -68,7 +68,7 @@ def eventually(found: Callable[[], T], patience: float = PATIENCE, pause: float 
 
 @contextmanager
 def served(folder: Path, artifacts: Path, **settings: object) -> Iterator[Served]:
-    """Start the service, on a free port if no setting says which, and see in the end that nothing of it stays."""
+    """Start the service, on a free port if no setting says which, and kill it in the end if it still runs."""
     log = folder / "server.log"
     command = [sys.executable, "-m", "service", "serve", "--artifacts", str(artifacts)]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHARLSTM_")}
@@ -83,6 +83,7 @@ def served(folder: Path, artifacts: Path, **settings: object) -> Iterator[Served
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    assert process.poll() is None, log.read_text()
+    ended = process.poll() is not None  # asked before the log is read, so that whatever it said last is in it
     found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", log.read_text())
+    assert found or not ended, log.read_text()
     return int(found[1]) if found else 0
