@@ -25,7 +25,7 @@ from tests.tiny import tiny_artifacts
 pytestmark = pytest.mark.chaos
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 1.0  # of every limit in time
+SECONDS = 1.0  # of every limit in time that a test waits for
 # Python runs it in each process of the service before anything else.
 JUMPING_CLOCK = textwrap.dedent(
     """
@@ -48,17 +48,31 @@ def expected(artifacts: Path) -> dict[str, float]:
     return right_answers(artifacts)
 
 
-@pytest.fixture(scope="module")
-def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    clock = tmp_path_factory.mktemp("clock")
-    (clock / "sitecustomize.py").write_text(JUMPING_CLOCK)
-    limits = dict.fromkeys(("deadline_seconds", "live_idle_seconds", "drain_seconds"), SECONDS)
+@contextlib.contextmanager
+def _serving(folder: Path, artifacts: Path, **limits: float) -> Iterator[Served]:
+    """Serve with a clock that jumps, until the service is ready."""
+    (folder / "sitecustomize.py").write_text(JUMPING_CLOCK)
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", os.pathsep.join([str(clock), str(ROOT)]))
-        folder = tmp_path_factory.mktemp("server")
-        with served(folder, artifacts, threads=1, log_format="json", request_seconds=2 * SECONDS, **limits) as server:
+        environment.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
+        with served(folder, artifacts, threads=1, log_format="json", **limits) as server:
             eventually(server.is_ready, LONG)
             yield server
+
+
+@pytest.fixture(scope="module")
+def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve with limits that no right answer has to be quick for."""
+    limits = {"deadline_seconds": PATIENCE, "request_seconds": PATIENCE, "drain_seconds": SECONDS}
+    with _serving(tmp_path_factory.mktemp("server"), artifacts, **limits) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def strict(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve with limits for tests that wait until one is over."""
+    limits = {"deadline_seconds": SECONDS, "live_idle_seconds": SECONDS, "request_seconds": 2 * SECONDS}
+    with _serving(tmp_path_factory.mktemp("strict"), artifacts, **limits) as server:
+        yield server
 
 
 def test_answers_are_right(server: Served, expected: dict[str, float]) -> None:
@@ -66,30 +80,30 @@ def test_answers_are_right(server: Served, expected: dict[str, float]) -> None:
         assert_answers(server, expected)
 
 
-def test_a_deadline_is_kept(server: Served, expected: dict[str, float]) -> None:
-    (engine,) = server.pids("engine")
+def test_a_deadline_is_kept(strict: Served) -> None:
+    (engine,) = strict.pids("engine")
     started = time.monotonic()
     with stopped(engine):
-        answer = server.predict()
+        answer = strict.predict()
     assert_problem(answer, 504, "deadline-exceeded")
     assert time.monotonic() - started >= SECONDS
-    assert_answers(server, expected)
+    eventually(lambda: strict.predict().status_code == 200)
 
 
-def test_a_client_is_waited_for_as_long_as_ever(server: Served) -> None:
+def test_a_client_is_waited_for_as_long_as_ever(strict: Served) -> None:
     started = time.monotonic()
-    with contextlib.closing(connected(server)) as silent:
+    with contextlib.closing(connected(strict)) as silent:
         assert is_cut(silent)
     assert time.monotonic() - started >= SECONDS
 
 
-def test_a_live_session_that_says_nothing_ends_as_ever(server: Served) -> None:
+def test_a_live_session_that_says_nothing_ends_as_ever(strict: Served) -> None:
     started = time.monotonic()
-    with connect(f"ws://127.0.0.1:{server.port}/gates/live", proxy=None) as session:
-        session.send(json.dumps({"text": "Worst"}))
-        assert json.loads(session.recv(PATIENCE))["characters"] == 5
-        with pytest.raises(ConnectionClosed, match="4408"):
-            session.recv(PATIENCE)
+    with (
+        connect(f"ws://127.0.0.1:{strict.port}/gates/live", proxy=None, open_timeout=PATIENCE) as session,
+        pytest.raises(ConnectionClosed, match="4408"),
+    ):
+        session.recv(PATIENCE)
     assert time.monotonic() - started >= SECONDS
 
 

@@ -16,7 +16,7 @@ from tests.tiny import tiny_artifacts
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
 BODY = b'{"text":"Worst"}'
-DRAIN_SECONDS = 1.5
+LONG = 1000  # seconds, more than any test takes: what lasts so long ends because a test ends it
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("server")
-    settings = {"drain_seconds": DRAIN_SECONDS, "admin_keys": "root", "log_format": "json"}
+    settings = {"drain_seconds": LONG, "admin_keys": "root", "log_format": "json"}
     with contextlib.ExitStack() as stack:
         with _few_descriptors():
             server = stack.enter_context(served(folder, artifacts, **settings))
@@ -112,9 +112,8 @@ def test_every_line_of_the_log_has_the_form_that_was_asked_for(server: Served) -
     assert any("now serving version" in line for line in lines)  # the engine's own words
 
 
-def test_on_sigterm_everybody_is_answered_for_a_while_and_what_is_in_progress_to_its_end(server: Served) -> None:
+def test_on_sigterm_everybody_is_still_answered_but_told_to_part(server: Served) -> None:
     """Stands last: it ends the server of this module."""
-    slow = _begin(server)
     with httpx.Client(base_url=server.url, timeout=PATIENCE) as regular:
         assert "connection" not in regular.get("/livez").headers
         server.signal(signal.SIGTERM)
@@ -122,24 +121,59 @@ def test_on_sigterm_everybody_is_answered_for_a_while_and_what_is_in_progress_to
         answer = regular.post("/predict", json={"text": "Worst"})
         assert answer.status_code == 200
         assert eventually(lambda: regular.get("/livez").headers.get("connection")) == "close"
-    with contextlib.suppress(httpx.HTTPError):
-        while server.get("/livez").status_code == 200:
-            pass
+    assert server.predict().status_code == 200
     assert server.process.poll() is None
-    assert _finish(slow).startswith(b"HTTP/1.1 200 ")
+    server.signal(signal.SIGTERM)
     assert server.process.wait(PATIENCE) == 0
     assert "Traceback" not in server.log.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_the_service_at_once(artifacts: Path, tmp_path: Path, number: signal.Signals) -> None:
-    with served(tmp_path, artifacts, drain_seconds=1000, shutdown_seconds=1000) as server:
-        eventually(lambda: server.get("/livez").status_code == 200)
+def test_after_that_nobody_can_connect_and_what_is_in_progress_is_answered(artifacts: Path, tmp_path: Path) -> None:
+    with served(tmp_path, artifacts, drain_seconds=0.5, shutdown_seconds=LONG) as server:
+        eventually(server.is_ready)
+        slow = _begin(server)
+        assert server.get("/livez").status_code == 200  # who connected before has been let in, then, too
+        server.signal(signal.SIGTERM)
+        with contextlib.suppress(httpx.HTTPError):
+            while server.get("/livez").status_code == 200:
+                pass
+        assert server.process.poll() is None
+        assert _finish(slow).startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(PATIENCE) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "drain_seconds", "said"),
+    [
+        (signal.SIGTERM, LONG, "closing; not ready from here on"),
+        (signal.SIGINT, LONG, "closing; not ready from here on"),
+        (signal.SIGTERM, 0, "Waiting for connections to close"),
+    ],
+)
+def test_a_second_signal_ends_the_service_at_once(
+    artifacts: Path, tmp_path: Path, number: signal.Signals, drain_seconds: float, said: str
+) -> None:
+    with served(tmp_path, artifacts, drain_seconds=drain_seconds, shutdown_seconds=LONG) as server:
+        eventually(server.is_ready)
         with _begin(server):
+            assert server.get("/livez").status_code == 200  # who connected before has been let in, then, too
             server.signal(number)
-            eventually(lambda: "Waiting for connections to close" in server.log.read_text())
+            eventually(lambda: said in server.log.read_text())
             assert server.process.poll() is None
             server.signal(number)
+            assert server.process.wait(PATIENCE) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_service_that_is_not_ready_does_not_drain(artifacts: Path, tmp_path: Path) -> None:
+    """Nobody sends anything there; this one waits for an engine that never says a word."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "engine"))
+        silent.listen()
+        with served(tmp_path, artifacts, drain_seconds=LONG, engine_socket=tmp_path / "engine") as server:
+            assert server.get("/readyz").status_code == 503
+            server.signal(signal.SIGTERM)
             assert server.process.wait(PATIENCE) == 0
     assert "Traceback" not in server.log.read_text()
 
