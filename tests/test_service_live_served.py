@@ -18,7 +18,7 @@ from service.live_routes import most_message_bytes
 from service.settings import Settings
 from tests.live_fixtures import PROTOCOL, Closed, Transcript, as_subprotocol, assert_close
 from tests.served import Served, eventually, served
-from tests.service_fixtures import PATIENCE
+from tests.service_fixtures import PATIENCE, stopped
 from tests.tiny import tiny_artifacts
 
 KEY = "one"
@@ -33,7 +33,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("server")
-    with served(folder, artifacts, api_keys=KEY, live_characters=CHARACTERS, log_level="debug") as server:
+    settings = {"api_keys": KEY, "live_characters": CHARACTERS, "log_level": "debug", "deadline_seconds": PATIENCE}
+    with served(folder, artifacts, **settings) as server:
         eventually(server.is_ready)
         yield server
 
@@ -122,9 +123,11 @@ def test_an_engine_that_dies_in_mid_session_is_a_problem_and_then_it_goes_on(ser
     with _connect(server) as socket:
         transcript.hear(_ask(socket, text="Worst", detail="full"))
         (pid,) = server.pids("engine")
-        os.kill(pid, signal.SIGKILL)
-        problem = eventually(lambda: _ask(socket).get("problem"))
-        assert problem is not None
+        with stopped(pid):
+            socket.send(json.dumps({"back": 1, "text": "d!"}))
+            assert socket.ping().wait(PATIENCE)  # then the service has read it, and the engine cannot have answered
+            os.kill(pid, signal.SIGKILL)
+        problem = json.loads(socket.recv(PATIENCE))["problem"]
         assert (problem["status"], problem["retry_after"]) == (503, 1)
         answer = eventually(lambda: _unless(_ask(socket, back=1, text="d!"), lambda answer: "problem" in answer))
         assert answer is not None
@@ -150,7 +153,7 @@ def test_the_last_signal_closes_sessions_and_neither_texts_nor_keys_are_in_the_l
 
 
 def test_while_the_service_drains_sessions_are_answered_and_opened(artifacts: Path, tmp_path: Path) -> None:
-    with served(tmp_path, artifacts, drain_seconds=1.5) as server:
+    with served(tmp_path, artifacts, drain_seconds=1000) as server:
         eventually(server.is_ready)
         with _connect(server) as socket:
             server.signal(signal.SIGTERM)
@@ -158,13 +161,14 @@ def test_while_the_service_drains_sessions_are_answered_and_opened(artifacts: Pa
             assert _ask(socket, text="Worst")["characters"] == 5
             with _connect(server) as late:
                 assert _ask(late, text="best")["characters"] == 4
+            server.signal(signal.SIGTERM)  # enough of that
             assert _close_of(socket).code == 1012
         assert server.process.wait(PATIENCE) == 0
 
 
 def test_sessions_of_a_worker_that_died_count_no_longer(artifacts: Path, tmp_path: Path) -> None:
     with served(tmp_path, artifacts, workers=2) as server, contextlib.ExitStack() as stack:
-        eventually(server.is_ready)
+        eventually(lambda: server.log.read_text().count("ready: model") == 2)
         sockets = [stack.enter_context(_connect(server)) for _ in range(4)]
         assert all(_ask(socket, text="Worst")["characters"] == 5 for socket in sockets)
         assert server.figures()["charlstm_live_sessions"] == 4
