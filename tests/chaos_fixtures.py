@@ -5,7 +5,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -117,13 +117,6 @@ def assert_answers(server: Served, expected: Mapping[str, float]) -> None:
     for text, probability in expected.items():
         outcomes.note(server.predict(text), probability)
     assert outcomes == Outcomes(right=len(expected))
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and was not asked for its exit code does not."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in {"Z", "X"}
-    return False
 
 
 def processes(server: Served) -> set[int]:

@@ -177,3 +177,10 @@ def stopped(pid: int) -> Iterator[None]:
     finally:
         with suppress(ProcessLookupError):  # it was killed meanwhile
             os.kill(pid, signal.SIGCONT)
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and was not asked for its exit code does not."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in {"Z", "X"}
+    return False

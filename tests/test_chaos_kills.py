@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from service.workers import FIGURES_VARIABLE
-from tests.chaos_fixtures import LONG, Outcomes, assert_answers, is_running, load, processes, right_answers
+from tests.chaos_fixtures import LONG, Outcomes, assert_answers, load, processes, right_answers
 from tests.served import Served, eventually, served
+from tests.service_fixtures import is_running
 from tests.tiny import tiny_artifacts
 
 pytestmark = pytest.mark.chaos
@@ -74,7 +75,7 @@ def test_an_engine_that_is_killed_again_and_again_costs_nothing_but_503(
             eventually(lambda: _engine(server) not in {None, *killed} and server.is_ready(), LONG)
         _await_more(outcomes)
     assert (outcomes.wrong, outcomes.lost) == ([], 0)
-    assert set(outcomes.refused) == {503}
+    assert set(outcomes.refused) <= {503}  # and none if the new engine was there before anybody asked; the log knows
     assert server.log.read_text().count("the engine died") == KILLS
     assert "Traceback" not in server.log.read_text()
 

@@ -1,7 +1,6 @@
 """The supervisor and the engine processes it keeps running."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from service.errors import EngineLostError, NotReadyError, StartupError
 from service.inference import Inference
 from service.settings import Settings
 from service.supervisor import UNUSABLE, Supervisor
-from tests.service_fixtures import PATIENCE, engine_pid, make_settings, stopped, until
+from tests.service_fixtures import PATIENCE, engine_pid, is_running, make_settings, stopped, until
 from tests.tiny import tiny_artifacts
 
 TEXT = {"text": "Worst update ever"}
@@ -30,14 +29,6 @@ TEXT = {"text": "Worst update ever"}
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Path:
     return tiny_artifacts(tmp_path / "artifacts")
-
-
-def _is_running(pid: int) -> bool:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
-        return state != "Z"
-    return False
 
 
 def test_an_engine_that_is_killed_comes_back_by_itself_and_serves_what_is_in_the_folder_then(artifacts: Path) -> None:
@@ -65,7 +56,7 @@ def test_an_engine_that_is_killed_comes_back_by_itself_and_serves_what_is_in_the
             expected = Predictor.load(artifacts, "cpu").predict(TEXT["text"]).probability_negative
             assert after.predictions[0].probability_negative == pytest.approx(expected, abs=1e-6)
             last = engine_pid(model)
-        assert not _is_running(last)
+        assert not is_running(last)
 
     asyncio.run(kill())
 
@@ -130,7 +121,7 @@ def test_an_engine_ends_with_its_supervisor_even_if_that_is_killed(artifacts: Pa
         supervising.kill()
         supervising.wait(PATIENCE)
     deadline = time.monotonic() + PATIENCE
-    while _is_running(engine):
+    while is_running(engine):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -262,7 +253,7 @@ def test_an_engine_that_does_not_end_is_killed(
             assert supervisor.engine_pid is not None
             return supervisor.engine_pid
 
-    assert not _is_running(asyncio.run(supervise()))
+    assert not is_running(asyncio.run(supervise()))
 
 
 def test_leaving_at_once_leaves_nothing_behind(settings: Settings) -> None:
@@ -273,7 +264,7 @@ def test_leaving_at_once_leaves_nothing_behind(settings: Settings) -> None:
 
     path, pid = asyncio.run(supervise())
     assert pid is not None
-    assert not _is_running(pid)
+    assert not is_running(pid)
     assert not path.parent.exists()
 
 
