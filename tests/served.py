@@ -67,10 +67,17 @@ def eventually(found: Callable[[], T], patience: float = PATIENCE, pause: float 
 
 
 @contextmanager
-def served(folder: Path, artifacts: Path, **settings: object) -> Iterator[Served]:
-    """Start the service, on a free port if no setting says which, and kill it in the end if it still runs."""
+def served(folder: Path, artifacts: Path, *flags: str, **settings: object) -> Iterator[Served]:
+    """Start the service, on a free port if nothing says which, and kill it in the end if it still runs.
+
+    Args:
+        folder: Where its log is written.
+        artifacts: What it serves.
+        flags: Go onto its command line.
+        settings: Go into its environment.
+    """
     log = folder / "server.log"
-    command = [sys.executable, "-m", "service", "serve", "--artifacts", str(artifacts)]
+    command = [sys.executable, "-m", "service", "serve", "--artifacts", str(artifacts), *flags]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHARLSTM_")}
     given = {f"CHARLSTM_{name.upper()}": str(value) for name, value in settings.items()}
     defaults = {"PYTHONUNBUFFERED": "1", "CHARLSTM_DEVICE": "cpu", "CHARLSTM_PORT": "0"}

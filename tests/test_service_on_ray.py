@@ -157,7 +157,9 @@ def test_the_answers_are_those_of_the_service(cluster: Cluster, predictor: Predi
         (expected,) = predictor.predict(["Worst"])
         assert client.predict("Worst").probabilities.negative == pytest.approx(expected.probability_negative, abs=1e-5)
         assert client.trace("Worst").tokens == predictor.trace("Worst").tokens
-    refused = httpx.post(f"{cluster.url}/predict", json={"text": ""}, headers={"X-Request-ID": "mine"})
+    refused = httpx.post(
+        f"{cluster.url}/predict", json={"text": ""}, headers={"X-Request-ID": "mine"}, timeout=PATIENCE
+    )
     assert_problem(refused, 422, "empty-text")
     assert refused.headers.get_list("x-request-id") == ["mine"]
 
