@@ -130,16 +130,20 @@ def _full(disk: Path, artifacts: Path) -> Iterator[None]:
     """Let the disk have no room, or else no file be written beyond its beginning, which fails in the same way."""
     if disk.is_mount():
         filler = disk / "filler"
-        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        yield
-        filler.unlink()
+        try:
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            yield
+        finally:
+            filler.unlink()
     else:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, ((artifacts / "model.safetensors").stat().st_size // 2, hard))
-        yield
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_new_model_that_finds_no_room_on_the_disk_leaves_the_old_one_as_it_was(
