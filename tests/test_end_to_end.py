@@ -2,14 +2,9 @@
 
 import json
 import math
-import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +14,7 @@ import numpy as np
 from charlstm import SIGNALS
 from charlstm.artifacts import load_artifacts
 from charlstm.reference import cell_from_state_dict
+from tests.served import eventually, served
 from tests.training_data import write_kaggle
 
 PATIENCE = 120.0  # seconds, for a machine that does other things too
@@ -30,38 +26,6 @@ def run(*arguments: object) -> str:
     finished = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
-
-
-@contextmanager
-def served(artifacts: Path) -> Iterator[httpx.Client]:
-    """Serve a folder of artifacts on a free port until the block ends; the server has to end well, too."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--artifacts", str(artifacts)]
-    with (
-        subprocess.Popen(command, env=os.environ | {"CHARLSTM_DEVICE": "cpu"}) as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client,
-    ):
-        try:
-            wait_until_ready(client, server)
-            yield client
-        finally:
-            server.send_signal(signal.SIGTERM)
-        assert server.wait(PATIENCE) == 0
-
-
-def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended before it was ready"
-        try:
-            if client.get("/readyz").status_code == httpx.codes.OK:
-                return
-        except httpx.ConnectError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("the server was not ready in time")
 
 
 def post(client: httpx.Client, path: str, document: dict[str, Any]) -> dict[str, Any]:
@@ -83,13 +47,16 @@ def test_a_csv_becomes_a_served_answer_whose_every_gate_is_true(tmp_path: Path) 
     config = load_artifacts(model).config
     assert math.isclose(scores["accuracy"], config.metrics["grouped"].accuracy)
     assert scores["accuracy"] > 0.8  # the data is made to be learnable
-    with served(model) as client:
+    with served(tmp_path, model) as server, httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+        eventually(server.is_ready, PATIENCE)
         awful, lovely = (
             post(client, "/predict", {"text": text}) for text in ("awful broken game", "lovely great game")
         )
         assert (awful["label"], lovely["label"]) == ("negative", "positive")
         both = post(client, "/predict/batch", {"texts": ["awful broken game", "lovely great game"]})["predictions"]
         trace = post(client, "/gates", {"text": "awful broken game"})
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE) == 0
     for alone, together in zip((awful, lovely), both, strict=True):
         assert math.isclose(alone["probability"], together["probability"], abs_tol=1e-6)
     assert math.isclose(trace["probability_so_far"][-1], awful["probabilities"]["negative"], abs_tol=1e-6)

@@ -18,7 +18,8 @@ import pytest
 from charlstm.artifacts import load_artifacts
 from charlstm.onnx_files import export_onnx
 from tests.generated import python_client
-from tests.test_end_to_end import served
+from tests.served import eventually, served
+from tests.service_fixtures import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,9 +74,13 @@ def commands(program: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Serve the committed model as `make serve` does."""
-    with served(ROOT / "artifacts") as client:
+    with (
+        served(tmp_path_factory.mktemp("server"), ROOT / "artifacts") as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
+    ):
+        eventually(server.is_ready)
         yield client
 
 

@@ -3,13 +3,8 @@
 import asyncio
 import json
 import math
-import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +33,7 @@ from service.results import Judged, TracedText
 from service.settings import Settings
 from service.tensors import decode_request
 from service.trace_slots import TraceSlots
+from tests.served import Served, eventually, served
 from tests.tiny import HIDDEN_SIZE, TEXTS, tiny_artifacts, tiny_config
 
 PATIENCE = 120.0  # seconds, for a machine that does other things too
@@ -57,43 +53,24 @@ def predictor(artifacts: Path) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def address(artifacts: Path) -> Iterator[str]:
-    """Run the service on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--artifacts", str(artifacts)]
-    with subprocess.Popen(command, env=os.environ | {"CHARLSTM_DEVICE": "cpu"}) as server:
-        try:
-            _wait_until_ready(f"http://127.0.0.1:{port}", server)
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.send_signal(signal.SIGTERM)
-        server.wait(PATIENCE)
-
-
-def _wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended before it was ready"
-        try:
-            if httpx.get(f"{url}/v2/health/ready", timeout=PATIENCE).status_code == httpx.codes.OK:
-                return
-        except httpx.ConnectError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("the server was not ready in time")
+def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server"), artifacts) as server:
+        eventually(server.is_ready, PATIENCE)
+        yield server
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE) == 0
 
 
 @pytest.fixture(scope="module")
-def triton(address: str) -> Iterator[InferenceServerClient]:
+def triton(server: Served) -> Iterator[InferenceServerClient]:
+    address = server.url.removeprefix("http://")
     with InferenceServerClient(address, connection_timeout=PATIENCE, network_timeout=PATIENCE) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def http(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{address}", timeout=PATIENCE) as client:
+def http(server: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         yield client
 
 

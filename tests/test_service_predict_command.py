@@ -13,8 +13,8 @@ from charlstm.errors import how_to_install
 from charlstm.predictor import Predictor
 from service.schemas import PredictResponse
 from tests.bulk_files import assert_refused, run
+from tests.served import eventually, served
 from tests.service_fixtures import PATIENCE
-from tests.test_end_to_end import served
 
 
 def test_people_see_whose_probability_each_number_is(tiny_directory: Path, tiny_predictor: Predictor) -> None:
@@ -30,12 +30,13 @@ def test_people_see_whose_probability_each_number_is(tiny_directory: Path, tiny_
     assert "\x1b" not in ended.stdout, "no colours in a pipe"
 
 
-def test_json_is_what_the_service_answers(tiny_directory: Path, tiny_predictor: Predictor) -> None:
+def test_json_is_what_the_service_answers(tiny_directory: Path, tiny_predictor: Predictor, tmp_path: Path) -> None:
     """The same fields in the same order as over HTTP; and a text that it refuses, the same problem."""
     ended = run("predict", "--json", "so bad", "", "a\ud83c", artifacts=tiny_directory)
     found = [json.loads(line) for line in ended.stdout.splitlines()]
-    with served(tiny_directory) as client:
-        asked = [client.post("/predict", json={"text": text}).json() for text in ("so bad", "")]
+    with served(tmp_path, tiny_directory) as server:
+        eventually(server.is_ready)
+        asked = [server.predict(text).json() for text in ("so bad", "")]
     assert list(found[0]) == list(asked[0]) == list(PredictResponse.model_fields)
     assert list(found[0]["model"]) == list(asked[0]["model"])
     assert found[0]["probabilities"]["negative"] == tiny_predictor.predict("so bad").probability_negative
