@@ -1,5 +1,6 @@
 """The command `score --ray`: a folder judged on a real cluster, file by file, as one machine would."""
 
+import contextlib
 import gzip
 import os
 import re
@@ -20,7 +21,7 @@ from tests.served import eventually
 from tests.tiny import tiny_artifacts
 
 PATIENCE = 240.0  # seconds: on a machine that is busy, an actor takes its time
-MANY = 30_000  # rows, some blocks of them
+MANY = 120_000  # rows: some blocks of them, and seconds of work, so that whoever watches it sees it unfinished
 
 
 @pytest.fixture(scope="module")
@@ -149,15 +150,16 @@ def test_what_is_killed_in_the_middle_of_a_file_goes_on_there(
     command = [sys.executable, "-m", "service", "score", str(folder), "--output", str(output), "--ray"]
     environment = os.environ | {"RAY_ADDRESS": cluster, "CHARLSTM_ARTIFACTS": str(tiny_directory)}
     with subprocess.Popen(command, env=environment) as first:
-        eventually((output / "many.csv.unfinished.json").exists, PATIENCE)
+        eventually((output / "many.csv.unfinished.json").exists, PATIENCE, pause=0.01)
         first.kill()
     eventually(lambda: not actors(), PATIENCE)
-    begun = (output / "many.csv.unfinished").stat().st_size
+    begun = size(output / "many.csv.unfinished")
     assert begun
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as second:
-        eventually(lambda: actors() and (output / "many.csv.unfinished").stat().st_size > begun, PATIENCE)
+        eventually(lambda: size(output / "many.csv.unfinished") > begun and actors(), PATIENCE, pause=0.01)
         for pid in actors():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)
         _, said = second.communicate(timeout=PATIENCE)
     assert second.returncode == 0, said
     found = re.search(rf"^{MANY:,} rows: .* ([\d,]+) rows in .*; wrote 1 of 1 parts", said, flags=re.MULTILINE)
@@ -166,16 +168,30 @@ def test_what_is_killed_in_the_middle_of_a_file_goes_on_there(
     assert (output / "many.csv").read_bytes() == on_one_machine(folder, tmp_path / "alone", tiny_directory)["many.csv"]
 
 
+def size(file: Path) -> int:
+    """Return how many bytes are in a file, none if there is no such file any more."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def actors() -> list[int]:
-    """Return the process ids of all that judge."""
+    """Return the process ids of all that judge in the cluster that this process has started."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().startswith(b"ray::MapWorker(MapBatches(Judge))"):
-                found.append(int(path.parent.name))
-        except OSError:  # it has ended meanwhile
-            continue
+        pid = int(path.parent.name)
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if path.read_bytes().startswith(b"ray::MapWorker(MapBatches(Judge))") and os.getpid() in ancestors(pid):
+                found.append(pid)
     return found
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """Return the process ids of a process's parent, of the parent's parent, and so on."""
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+        yield pid
 
 
 @pytest.mark.parametrize(
