@@ -182,6 +182,7 @@ def test_what_is_not_finished_within_the_time_limit_is_given_up(artifacts: Path,
     with served(tmp_path, artifacts, shutdown_seconds=0) as server:
         eventually(lambda: server.get("/livez").status_code == 200)
         with _begin(server) as connection:
+            assert server.get("/livez").status_code == 200  # who connected before has been let in, then, too
             server.signal(signal.SIGTERM)
             assert connection.recv(65536).startswith(b"HTTP/1.1 503 ")
             assert server.process.wait(PATIENCE) == 0
