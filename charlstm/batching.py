@@ -34,6 +34,8 @@ _logger = logging.getLogger(__name__)
 _STEPS = (16, 32)
 _STEPS_ALONE = tuple(range(8, 257, 8))
 _SEATS = (1, 2, 4, 8, 16, 24, 32, 48, 64)  # each is the sum of two smaller ones, so a batch can be split
+MOST_SEATS = _SEATS[-1]
+"""How many texts a batch reads at the same time."""
 
 Key = TypeVar("Key", bound=Hashable)
 TokenIds = Sequence[int] | NDArray[np.int32]
@@ -176,7 +178,7 @@ class ContinuousBatch(Generic[Key]):
             self._lstm(self._model.embed(token_ids).to(self._dtype), self._empty_states(seats))
 
     def _seat(self) -> None:
-        free = min(_SEATS[-1] - len(self._seated), self._waiting_texts)
+        free = min(MOST_SEATS - len(self._seated), self._waiting_texts)
         if free:
             self._states = _append(self._states, self._empty_states(free))
             self._waiting_texts -= free

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from charlstm.batching import Finished
+from charlstm.batching import MOST_SEATS, Finished
 from charlstm.clamp import Clamp, check_clamps
 from charlstm.readout import FloatArray
 from service.loaded_model import MOST_STEPS_TOGETHER, MOST_TEXTS_TOGETHER, Address, LoadedModel, Signals, TokenIds
@@ -28,6 +28,7 @@ from service.protocol import Answer, Cancel, Logits, ProtocolError, Rejected, St
 _logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.02  # seconds between two looks for questions past their deadline
+_GUESSED_PACE = 50_000.0  # tokens a second, for saying when to ask again
 _MOST_FAILURES = 10  # in a row, after which the device is taken to be broken
 
 
@@ -90,7 +91,7 @@ class Engine:
         self._traces: OrderedDict[Address, _PendingTrace] = OrderedDict()
         self._waiting_tokens = 0
         self._waiting_texts = 0
-        self._tokens_per_second = 50_000.0  # a guess until the first chunks have been measured
+        self._pace: float | None = None  # tokens a second with all seats taken; nobody knows before that has been
         self._totals = [0] * 6
         self._next_look = 0.0
         self._failures = 0
@@ -131,8 +132,8 @@ class Engine:
         token_ids = _read_token_ids(question.token_ids, lengths, model)
         if not lengths:
             return [Reply(worker, Logits(question.id, [], 0.0, 0.0))]
-        if self._is_full(len(lengths), len(token_ids)):
-            return [Reply(worker, Rejected(question.id, "overloaded", self._waiting_tokens / self._tokens_per_second))]
+        if self._is_too_much(len(lengths), len(token_ids), question.deadline):
+            return [Reply(worker, Rejected(question.id, "overloaded", self._seconds_for(self._waiting_tokens)))]
         if isinstance(question, Trace):
             _check_clamps(question, model, len(token_ids))
             states = _read_states(question, model)
@@ -169,12 +170,19 @@ class Engine:
         seated = sum(model.batch.seated for model in self._all_models())
         return Statistics(self._waiting_texts, self._waiting_tokens, seated, *self._totals)
 
-    def _is_full(self, texts: int, tokens: int) -> bool:
-        """Whether a question would go over a limit; one that could never be taken otherwise is taken alone."""
+    def _is_too_much(self, texts: int, tokens: int, deadline: float) -> bool:
+        """Whether a question would go over a limit, or make answers late, be it its own.
+
+        One that could never be taken otherwise is taken alone.
+        """
         if self._waiting_texts == 0:
             return False
-        too_many = self._waiting_texts + texts > self._limits.texts
-        return too_many or self._waiting_tokens + tokens > self._limits.tokens
+        texts, tokens = self._waiting_texts + texts, self._waiting_tokens + tokens
+        over = texts > self._limits.texts or tokens > self._limits.tokens
+        return over or (self._pace is not None and time.monotonic() + tokens / self._pace > deadline)
+
+    def _seconds_for(self, tokens: int) -> float:
+        return tokens / (self._pace or _GUESSED_PACE)
 
     def _retire(self) -> None:
         """Let go of models before the last, once nothing is asked of them any more."""
@@ -238,7 +246,9 @@ class Engine:
         chunk = model.batch.last_chunk
         if chunk is None:
             return
-        self._tokens_per_second += 0.05 * (chunk.tokens / max(seconds, 1e-6) - self._tokens_per_second)
+        if chunk.texts == MOST_SEATS:  # a few texts take about as long as all seats together
+            pace = chunk.tokens / max(seconds, 1e-6)
+            self._pace = pace if self._pace is None else self._pace + 0.05 * (pace - self._pace)
         done = (1, chunk.texts, chunk.seats, chunk.steps, chunk.tokens, chunk.seats * chunk.steps)
         self._totals = [total + more for total, more in zip(self._totals, done, strict=True)]
 

@@ -109,7 +109,7 @@ def test_a_text_is_judged_as_if_alone_and_exactly_once_whoever_comes_and_goes(
         left |= leaving
         assert len(batch) == len(lengths) - len(left) - len(logits)
         take(batch.advance())
-        assert batch.seated <= batching._SEATS[-1]
+        assert batch.seated <= batching.MOST_SEATS
     take(_finish(batch))
     assert logits.keys() == set(range(len(lengths))) - left
     for key, logit in logits.items():
@@ -171,6 +171,7 @@ def test_a_newcomer_takes_turns_with_thousands_of_texts_of_somebody_else() -> No
 
 def test_texts_of_one_group_are_seated_in_order_and_groups_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "_SEATS", (1, 2))
+    monkeypatch.setattr(batching, "MOST_SEATS", 2)
     batch: ContinuousBatch[str] = ContinuousBatch(MODELS[1])
     for key in ("a1", "a2", "a3", "b1", "b2", "c1"):
         batch.join(key, _text(4), group=key[0])
