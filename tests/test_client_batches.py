@@ -40,11 +40,11 @@ def limits(**told: int) -> Limits:
     return Limits.model_validate(usual | told)
 
 
-def test_parts_under_way_together_fill_half_of_what_may_wait() -> None:
+def test_parts_under_way_together_leave_room_for_others() -> None:
     """So that a batch alone never makes a service refuse it."""
     told = limits(max_texts=512, max_waiting_texts=4096, max_waiting_characters=1_000_000, max_body_bytes=2_000_000)
-    assert Sizes.within(told, 4) == Sizes(texts=512, characters=125_000, encoded=1_500_000)
-    assert Sizes.within(told, 16) == Sizes(texts=128, characters=31_250, encoded=1_500_000)
+    assert Sizes.within(told, 4) == Sizes(texts=512, characters=62_500, encoded=1_500_000)
+    assert Sizes.within(told, 16) == Sizes(texts=128, characters=15_625, encoded=1_500_000)
     assert Sizes.within(limits(max_texts=7), 4).texts == 7
     assert Sizes.within(limits(max_waiting_texts=1, max_waiting_characters=1, max_body_bytes=1), 4) == Sizes(1, 1, 1)
 

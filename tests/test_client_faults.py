@@ -272,6 +272,30 @@ def test_the_first_part_that_fails_fails_the_batch(connect: Connect) -> None:
         assert len(server.requests) == 3
 
 
+def test_a_part_that_was_too_much_at_once_is_asked_in_halves(connect: Connect) -> None:
+    """What is done stays done; errors still name a text by its number in the whole batch."""
+    late = problem("deadline-exceeded", 504)
+    document = {"type": "/problems/empty-text", "title": "", "status": 422, "detail": "texts[0] is empty"}
+    empty = says(422, json.dumps(document).encode())
+    script = [info(max_texts=4), predictions(4), late, predictions(2), late, predictions(1), empty]
+    with scripted(*script) as server, connect(server.url, policy=ALONE) as client:
+        with pytest.raises(EmptyTextError) as raised:
+            client.predict_batch(["Worst"] * 7 + [""])
+        assert raised.value.problem.detail == "texts[7] is empty"
+        bodies = [json.loads(request.partition(b"\r\n\r\n")[2] or b"{}") for request in server.requests]
+        assert [len(body.get("texts", [])) for body in bodies] == [0, 4, 4, 2, 2, 1, 1]
+
+
+def test_a_text_that_is_too_much_alone_fails_the_batch(connect: Connect) -> None:
+    with (
+        scripted(info(), *[problem("deadline-exceeded", 504)] * 2) as server,
+        connect(server.url, policy=ALONE) as client,
+        pytest.raises(DeadlineError),
+    ):
+        client.predict_batch(["Worst"] * 2)
+    assert len(server.requests) == 3
+
+
 def test_a_batch_waits_for_a_service_that_is_busy_when_asked_what_it_takes(connect: Connect) -> None:
     script = [problem("not-ready", 503)] * 5
     with scripted(*script) as server, connect(server.url) as client, pytest.raises(BusyError):

@@ -1,5 +1,6 @@
 """Both clients against the real service, over a real port, held against the same model in this process."""
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ import pytest
 
 from charlstm import Predictor
 from charlstm.clamp import Clamp
-from service.client import Foremost, Policy, Range, SentimentClient
+from service.client import AsyncSentimentClient, Foremost, Policy, Range, SentimentClient
 from service.client.errors import (
     EmptyTextError,
     InvalidCharacterError,
@@ -201,6 +202,16 @@ def test_what_a_session_refuses_leaves_it_open_and_what_it_cannot_read_ends_it(c
         assert raised.value.request_id
         with pytest.raises(SessionEndedError):
             session.type("x")
+
+
+def test_tasks_that_share_a_session_take_turns(server: Served) -> None:
+    async def type_all() -> None:
+        async with AsyncSentimentClient(server.url, api_key=KEY) as client, client.live() as session:
+            answers = await asyncio.gather(*map(session.type, "Worst"), session.rewrite("Worse"))
+            assert [answer.characters for answer in answers] == [1, 2, 3, 4, 5, 5]
+            assert session.text == "Worse"
+
+    asyncio.run(type_all())
 
 
 @pytest.mark.parametrize("connect", BOTH)

@@ -15,10 +15,10 @@ from charlstm.trace import GateTrace
 from service.client import calls
 from service.client.asynchronous_session import AsyncLiveSession, open_session
 from service.client.batches import DEFAULT, UNTOLD, Part, Sizes, checked, split
-from service.client.calls import Answer, GatesOptions, Request
+from service.client.calls import Answer, BatchOptions, GatesOptions, Request
 from service.client.conversation import Conversation, ViewOptions
 from service.client.core import Core, Gathering, HttpTry, http_failures
-from service.client.errors import BusyError, NoAnswerError, ProblemError
+from service.client.errors import BusyError, DeadlineError, NoAnswerError, ProblemError
 from service.client.gates import Gates
 from service.client.policy import AsyncClock, AsyncSystemClock, Policy
 from service.client.trying import drive_async
@@ -110,7 +110,8 @@ class AsyncSentimentClient:
 
         async def ask(part: Part) -> list[PredictResponse]:
             async with turns:
-                return await self._ask_part(part, calls.predict_batch(part.texts, truncate=truncate, model=model))
+                until = self._clock.now() + self._core.policy.deadline_seconds
+                return await self._ask_part(part, {"truncate": truncate, "model": model}, until)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -195,11 +196,16 @@ class AsyncSentimentClient:
                     gathering.add(piece)
                 return gathering.answer(response)
 
-    async def _ask_part(self, part: Part, request: Request[list[PredictResponse]]) -> list[PredictResponse]:
+    async def _ask_part(self, part: Part, options: BatchOptions, until: float) -> list[PredictResponse]:
+        """Ask of a part, and of its halves if that was too much at once, and it is not yet `until`."""
         try:
-            return await self._ask(request)
+            return await self._ask(calls.predict_batch(part.texts, **options))
         except ProblemError as error:
-            raise part.error_of(error) from None
+            too_much = isinstance(error, DeadlineError) and len(part.texts) > 1
+            if not too_much or self._clock.now() >= until:
+                raise part.error_of(error) from None
+        first, second = part.halves()
+        return [*await self._ask_part(first, options, until), *await self._ask_part(second, options, until)]
 
     async def _sizes_of_parts(self) -> Sizes:
         if self._sizes is None:

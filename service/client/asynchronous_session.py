@@ -16,13 +16,14 @@ from service.live_schemas import LiveResponse
 
 
 class AsyncLiveSession:
-    """A text that is being typed, as in `LiveSession`. For one task at a time."""
+    """A text that is being typed, as in `LiveSession`. Tasks that share one take turns, in the order they came."""
 
     def __init__(self, socket: ClientConnection, core: Core, conversation: Conversation, clock: AsyncClock) -> None:
         self._socket = socket
         self._core = core
         self._conversation = conversation
         self._clock = clock
+        self._turn = asyncio.Lock()
 
     @property
     def text(self) -> str:
@@ -36,11 +37,13 @@ class AsyncLiveSession:
 
     async def type(self, text: str = "", *, back: int = 0, **view: Unpack[ViewOptions]) -> LiveResponse:
         """Take characters off the text's end, and put others there, as `LiveSession.type` does."""
-        return await self._say(self._conversation.edit(text, back, view))
+        async with self._turn:  # before the edit is made: it is one of the text as it is then
+            return await self._say(self._conversation.edit(text, back, view))
 
     async def rewrite(self, text: str, **view: Unpack[ViewOptions]) -> LiveResponse:
         """Make it another text; only what differs is sent. Everything else as in `type`."""
-        return await self._say(self._conversation.rewrite(text, view))
+        async with self._turn:
+            return await self._say(self._conversation.rewrite(text, view))
 
     async def _say(self, edit: Edit) -> LiveResponse:
         flow = self._core.talking(edit.message, lambda document: self._conversation.hear(edit, document))

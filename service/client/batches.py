@@ -26,11 +26,15 @@ class Sizes(NamedTuple):
 
     @classmethod
     def within(cls, limits: Limits, concurrency: int) -> "Sizes":
-        """Keep to a service's limits: parts that are under way together fill at most half of what may wait there."""
+        """Keep to a service's limits.
+
+        Parts that are under way together are at most half of the texts that may wait there, and a quarter of the
+        characters: a full queue of those takes it about as long as it has for an answer.
+        """
         share = 2 * concurrency
         return cls(
             texts=max(1, min(limits.max_texts, limits.max_waiting_texts // share)),
-            characters=max(1, limits.max_waiting_characters // share),
+            characters=max(1, limits.max_waiting_characters // (2 * share)),
             encoded=max(1, limits.max_body_bytes * 3 // 4),
         )
 
@@ -53,6 +57,11 @@ class Part(NamedTuple):
 
     start: int
     texts: Sequence[str]
+
+    def halves(self) -> "tuple[Part, Part]":
+        """Divide it, for a service that was too slow for all of it: each is asked of alone, and so is sooner done."""
+        middle = len(self.texts) // 2
+        return Part(self.start, self.texts[:middle]), Part(self.start + middle, self.texts[middle:])
 
     def error_of(self, error: ProblemError) -> ProblemError:
         """Return an error of this part as one of the whole batch: where it names a text, by its number there."""

@@ -17,10 +17,10 @@ from charlstm.trace import GateTrace
 from service.client import calls
 from service.client.batches import DEFAULT, UNTOLD, Part, Sizes, checked, split
 from service.client.blocking_session import LiveSession, open_session
-from service.client.calls import Answer, GatesOptions, Request
+from service.client.calls import Answer, BatchOptions, GatesOptions, Request
 from service.client.conversation import Conversation, ViewOptions
 from service.client.core import Core, Gathering, HttpTry, http_failures
-from service.client.errors import BusyError, NoAnswerError, ProblemError
+from service.client.errors import BusyError, DeadlineError, NoAnswerError, ProblemError
 from service.client.gates import Gates
 from service.client.policy import Clock, Policy, SystemClock
 from service.client.trying import drive
@@ -111,7 +111,8 @@ class SentimentClient:
             if failed.is_set():
                 return []  # which nobody will see
             try:
-                return self._ask_part(part, calls.predict_batch(part.texts, truncate=truncate, model=model))
+                until = self._clock.now() + self._core.policy.deadline_seconds
+                return self._ask_part(part, {"truncate": truncate, "model": model}, until)
             except BaseException:
                 failed.set()
                 raise
@@ -195,11 +196,16 @@ class SentimentClient:
                 gathering.add(piece)
             return gathering.answer(response)
 
-    def _ask_part(self, part: Part, request: Request[list[PredictResponse]]) -> list[PredictResponse]:
+    def _ask_part(self, part: Part, options: BatchOptions, until: float) -> list[PredictResponse]:
+        """Ask of a part, and of its halves if that was too much at once, and it is not yet `until`."""
         try:
-            return self._ask(request)
+            return self._ask(calls.predict_batch(part.texts, **options))
         except ProblemError as error:
-            raise part.error_of(error) from None
+            too_much = isinstance(error, DeadlineError) and len(part.texts) > 1
+            if not too_much or self._clock.now() >= until:
+                raise part.error_of(error) from None
+        first, second = part.halves()
+        return [*self._ask_part(first, options, until), *self._ask_part(second, options, until)]
 
     def _sizes_of_parts(self) -> Sizes:
         if self._sizes is None:

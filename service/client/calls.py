@@ -84,6 +84,13 @@ class Request(NamedTuple, Generic[T]):
         return self.read(answer.content)
 
 
+class BatchOptions(TypedDict):
+    """What else is asked for of a batch."""
+
+    truncate: bool
+    model: str | None
+
+
 class GatesOptions(TypedDict, total=False):
     """Which part of a trace to answer with, and what if; each as in `/gates`, and by default all, and nothing."""
 
