@@ -140,11 +140,11 @@ class EngineConnection:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
-    async def until_loaded(self) -> ServedModel:
-        """Wait for the first model."""
+    async def until_loaded(self) -> list[ServedModel]:
+        """Wait until there are models; return them, the default one first."""
         while self.model is None:
             await self._loaded.wait()
-        return self.model
+        return [self.model, *self.further]
 
     async def submit(self, version: str, texts: PackedTexts, deadline: float) -> Logits:
         """Get the logits of texts.

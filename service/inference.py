@@ -253,10 +253,10 @@ class Inference:
                 await asyncio.wait([loaded, self.supervisor.running], return_when=asyncio.FIRST_COMPLETED)
                 if self.supervisor.running.done():
                     self.supervisor.running.result()
-            await loaded
+            models = await loaded
         finally:
             loaded.cancel()
-        for model in self.models:
+        for model in models:  # the engine may be lost again by now, and is then started again
             found = (model.name, model.version, model.device, model.precision)
             _logger.info("ready: model %s, version %s, on %s in %s", *found)
 

@@ -101,10 +101,15 @@ async def _serve(app: FastAPI, config: uvicorn.Config, listener: socket.socket, 
         inference.loading.add_done_callback(stop_if_failed)
         connections = Connections(server.server_state.connections, app.state.settings, app.state.metrics.connection_cut)
         inference.trace_slots.unread = lambda: connections.unread
+        reload = asyncio.Event()
         beside = [
-            asyncio.create_task(_obey_pipe(server, commands) if commands is not None else _obey_hangup(server)),
+            asyncio.create_task(_reload_whenever(reload, inference)),
             asyncio.create_task(connections.look_after()),
         ]
+        if commands is None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
+        else:
+            beside.append(asyncio.create_task(_obey_pipe(server, commands, reload)))
         await server.serve(sockets=[listener])
         for task in beside:
             task.cancel()
@@ -176,35 +181,31 @@ class GracefulServer(uvicorn.Server):
             self.server_state.default_headers = [*self.server_state.default_headers, parting]
 
 
-async def _obey_hangup(server: GracefulServer) -> None:
-    """Reload whenever SIGHUP comes."""
-    hangups = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangups.set)
-    while True:
-        await hangups.wait()
-        hangups.clear()
-        await _reload(server)
-
-
-async def _obey_pipe(server: GracefulServer, commands: int) -> None:
+async def _obey_pipe(server: GracefulServer, commands: int, reload: asyncio.Event) -> None:
     """Do what the main process says, and end when it does."""
     reader = asyncio.StreamReader()
     pipe = os.fdopen(commands, "rb", buffering=0)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
     async for command in reader:
         if command == b"reload\n":
-            await _reload(server)
+            reload.set()
         else:
             server.close()
     server.end()
 
 
-async def _reload(server: GracefulServer) -> None:
-    """Load the artifacts again; the engine logs what comes of it."""
-    try:
-        await server.inference.reload()
-    except ServiceError as error:
-        _logger.error("the artifacts were not loaded again: %s", kind_of(error).description)  # noqa: TRY400  no fault
+async def _reload_whenever(asked: asyncio.Event, inference: Inference) -> None:
+    """Load the artifacts again each time it is asked for, and once more if it is while that goes on.
+
+    The engine logs what comes of it.
+    """
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            await inference.reload()
+        except ServiceError as error:
+            _logger.error("the artifacts were not loaded again: %s", kind_of(error).description)  # noqa: TRY400  no fault
 
 
 def _raise_descriptor_limit() -> None:

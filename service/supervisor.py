@@ -39,6 +39,9 @@ class Supervisor:
     Attributes:
         path: Where workers connect.
         running: Ends when the engine cannot be run at all, with a `StartupError` that says why.
+
+    Raises:
+        StartupError: There is no place for the socket.
     """
 
     running: asyncio.Task[None]
@@ -48,12 +51,12 @@ class Supervisor:
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="charlstm-")
-        self.path = Path(self._folder.name) / "engine.sock"
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.path))
-        self._listener.listen(128)
-        self._lifeline_reader, self._lifeline_writer = os.pipe()
+        try:
+            self._open()
+        except OSError as error:
+            raise StartupError(
+                f"cannot open a socket for the engine in the folder for temporary files, which TMPDIR may name: {error}"
+            ) from error
         self.running = asyncio.create_task(self._keep_running())
         return self
 
@@ -66,14 +69,23 @@ class Supervisor:
         if self._process is not None:
             await _end(self._process)
         os.close(self._lifeline_reader)
-        self._listener.close()
-        self._folder.cleanup()
+        self._opened.close()
 
     @property
     def engine_pid(self) -> int | None:
         """The process id of the engine, if one runs."""
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
+
+    def _open(self) -> None:
+        with contextlib.ExitStack() as opened:
+            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="charlstm-"))
+            self.path = Path(folder) / "engine.sock"
+            self._listener = opened.enter_context(socket.socket(socket.AF_UNIX))
+            self._listener.bind(str(self.path))
+            self._listener.listen(128)
+            self._lifeline_reader, self._lifeline_writer = os.pipe()
+            self._opened = opened.pop_all()
 
     async def _keep_running(self) -> None:
         pause, first = _FIRST_PAUSE, True

@@ -302,6 +302,21 @@ def test_each_refusal_has_its_error(path: Path, loaded: Loaded, reason: Any, err
     asyncio.run(ask())
 
 
+def test_an_engine_that_dies_as_soon_as_it_has_loaded_is_no_failure_to_load(
+    path: Path, loaded: Loaded, artifacts: Path
+) -> None:
+    """The supervisor starts another one."""
+
+    async def say_and_die(peer: _Peer) -> None:
+        peer.say(loaded)
+
+    async def load() -> None:
+        async with _scripted(path, say_and_die), Inference(make_settings(artifacts, engine_socket=path)) as model:
+            await model.loading
+
+    asyncio.run(load())
+
+
 def test_before_there_is_a_model_nothing_is_asked(path: Path, loaded: Loaded) -> None:
     """Although a connection is there: a socket accepts for an engine that has yet to load."""
     asked: list[Question] = []
@@ -417,7 +432,7 @@ def test_an_engine_that_cannot_be_understood_is_left_and_tried_again(
 
     async def ask() -> None:
         async with _connected(path, babble, load) as connection:
-            assert (await connection.until_loaded()).version == loaded.models[0].version
+            assert (await connection.until_loaded())[0].version == loaded.models[0].version
 
     asyncio.run(ask())
     assert "of no use" in caplog.text

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
@@ -266,6 +267,23 @@ def test_leaving_at_once_leaves_nothing_behind(settings: Settings) -> None:
     assert pid is not None
     assert not is_running(pid)
     assert not path.parent.exists()
+
+
+def test_a_folder_that_no_socket_can_be_in_is_explained(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket's path has some hundred bytes; nothing is left behind."""
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+
+    async def supervise() -> None:
+        with pytest.raises(StartupError, match="which TMPDIR may name: AF_UNIX path too long"):
+            async with Supervisor(settings):
+                pass
+
+    asyncio.run(supervise())
+    assert not list(deep.iterdir())
 
 
 def test_nobody_else_may_connect_to_the_engine(settings: Settings) -> None:
