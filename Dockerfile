@@ -72,6 +72,6 @@ ENV CHARLSTM_HOST=0.0.0.0 CHARLSTM_PORT=8000 CHARLSTM_ARTIFACTS=/app/artifacts C
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --start-interval=1s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['CHARLSTM_PORT'] + '/readyz', timeout=2)"]
+    CMD ["python", "-c", "from os import environ; from urllib.request import Request, urlopen; urlopen(Request('http://127.0.0.1:' + environ['CHARLSTM_PORT'] + '/readyz', headers={'X-API-Key': environ.get('CHARLSTM_API_KEYS', '').partition(',')[0].strip()}), timeout=2)"]
 ENTRYPOINT ["python", "-m", "service"]
 CMD ["serve"]

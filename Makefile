@@ -39,6 +39,7 @@ bench: .venv/bench.stamp ## Measure what a trace costs, and the service beside o
 	$(BIN)/python -m benchmarks.serving
 
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "charlstm needs Python 3.11 or later, and this is %d.%d: name another one with PYTHON=" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 
 .venv/%.stamp: pyproject.toml constraints.txt | .venv/bin/python

@@ -14,6 +14,6 @@ def choose_delimiter(ending: str, asked: str | None) -> str:
     if asked is None:
         return "\t" if ending == ".tsv" else ","
     delimiter = asked.replace("\\t", "\t")
-    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0' or delimiter.isalnum():
-        raise ValueError(f"--delimiter has to be one character, no letter, digit or quote, found {asked!r}")
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '".+-\r\n\0' or delimiter.isalnum():
+        raise ValueError(f"--delimiter has to be one character that no word, number or quote has, found {asked!r}")
     return delimiter

@@ -16,6 +16,7 @@ from service.body_limit import BodyLimit
 from service.cross_origin import CrossOrigin
 from service.exchange import Watch
 from service.hang_up import HangUp
+from service.head import HeadAsGet
 from service.inference import Inference
 from service.metrics import Metrics
 from service.origins import Origins
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.admin_keys is not None:
         app.include_router(admin.router)
     app.state.metrics = metrics
+    app.add_middleware(HeadAsGet)
     app.add_middleware(HangUp)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_seconds)
     if guard:

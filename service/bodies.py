@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
-from service.errors import MediaTypeError
+from service.errors import ContentEncodingError, MediaTypeError
 
 
 async def json_only(request: Request) -> None:
@@ -21,7 +21,22 @@ async def json_only(request: Request) -> None:
         raise MediaTypeError
 
 
-class DirectRoute(APIRoute):
+class JsonRoute(APIRoute):
+    """A route whose body is JSON as it is: one that is compressed is refused, and not taken for damaged JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what handles a request."""
+        usual = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+                raise ContentEncodingError
+            return await usual(request)
+
+        return handle
+
+
+class DirectRoute(JsonRoute):
     """A route whose endpoint takes the record in the body and the inference, in this order, and nothing else.
 
     A valid body goes straight there. Any other goes FastAPI's way, which says what is wrong with it.
@@ -33,7 +48,7 @@ class DirectRoute(APIRoute):
         record: type[BaseModel] = next(iter(signature(endpoint).parameters.values())).annotation
 
         async def handle(request: Request) -> Response:
-            if not _claims_json(request):
+            if not _claims_json(request) or "content-encoding" in request.headers:
                 return await usual(request)
             try:
                 asked = record.model_validate_json(await request.body())

@@ -214,12 +214,17 @@ class ReloadRefusedError(ServiceError):
 
 
 class ContentEncodingError(ServiceError):
-    """A body compressed in a way that the service cannot unpack."""
+    """A body compressed in a way that the route cannot unpack.
+
+    Args:
+        known: The ways that it can.
+    """
 
     field: Final = "Content-Encoding"
 
-    def __init__(self) -> None:
-        super().__init__("must be gzip, deflate or absent")
+    def __init__(self, *known: str) -> None:
+        expected = f"{', '.join(known)} or absent" if known else "absent; only /v2 unpacks a body"
+        super().__init__(f"must be {expected}")
 
 
 class InferenceRequestError(ServiceError):

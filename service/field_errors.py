@@ -1,9 +1,11 @@
 """Which fields of a request are wrong, what is expected of them and what was found: never the text itself."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 from charlstm.errors import TextError
 from service.body_errors import BodyTooLargeError
@@ -46,9 +48,8 @@ def field_errors(error: Exception) -> list[FieldError]:
             | UnknownModelError()
         ):
             return [FieldError(field=error.field, message=str(error))]
-        case RequestValidationError():
-            fault = _json_fault(error)
-            return [_of_json(fault)] if fault else [_of_validation(found) for found in error.errors()[:_MOST_ERRORS]]
+        case RequestValidationError() | HTTPException():
+            return _of_a_request(error)
         case _:
             return []
 
@@ -62,6 +63,28 @@ def _of_body_size(error: BodyTooLargeError) -> FieldError:
     found = "more" if error.found is None else str(error.found)
     message = f"must be at most {error.limit} bytes long, found {found}"
     return FieldError(field="body", message=message, limit=error.limit, found=error.found)
+
+
+def _of_a_request(error: RequestValidationError | HTTPException) -> list[FieldError]:
+    """Name what FastAPI found wrong."""
+    if isinstance(error, HTTPException):
+        message = _unreadable(error.__cause__) if error.status_code == HTTPStatus.BAD_REQUEST else None
+        return [] if message is None else [FieldError(field="body", message=message)]
+    fault = _json_fault(error)
+    return [_of_json(fault)] if fault else [_of_validation(found) for found in error.errors()[:_MOST_ERRORS]]
+
+
+def _unreadable(cause: BaseException | None) -> str | None:
+    """Say why FastAPI could not read a body at all, though it may be JSON; None if that is not what happened."""
+    match cause:
+        case RecursionError():
+            return "must be nested less deeply"
+        case UnicodeDecodeError():
+            return "must be in UTF-8, found bytes that are none"
+        case ValueError():  # Python limits the digits of an integer
+            return "must hold no number of thousands of digits"
+        case _:
+            return None
 
 
 def is_malformed(error: RequestValidationError) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.bodies import json_only
+from service.bodies import JsonRoute, json_only
 from service.comparison import compare_document
 from service.comparison_schemas import CompareRequest, CompareResponse, OcclusionResponse
 from service.contract import problem_answers
@@ -26,6 +26,7 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 }
 
 memory = APIRouter(
+    route_class=JsonRoute,
     tags=["memory"],
     dependencies=[Depends(json_only)],
 )

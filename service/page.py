@@ -162,20 +162,20 @@ class PageFile:
 _FILES: Final = {name: PageFile(_FOLDER / name) for name in _NAMES} | {_PLOTLY: PageFile(plotly_file())}
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 async def page(request: Request) -> Response:
     """Answer with the page itself."""
     return await _send(_FILES[_INDEX], request)
 
 
-@router.api_route("/embed.js", methods=["GET", "HEAD"])
+@router.get("/embed.js")
 async def embed() -> Response:
     """Say where the script is that shows answers in a page of anybody's: beside the modules that it imports."""
     headers = {**_HEADERS_FOR_OTHER_PAGES, "Location": f"page/{_EMBED}"}  # relative, to be right below any proxy's path
     return Response(status_code=307, headers=headers)
 
 
-@router.api_route("/page/{name}", methods=["GET", "HEAD"])
+@router.get("/page/{name}")
 async def page_file(name: str, request: Request) -> Response:
     """Answer with one of the files that the page is made of."""
     if (file := _FILES.get(name)) is None:

@@ -74,7 +74,10 @@ _TOO_LONG = Kind(
     "A text is over the model's limit, which `truncate` lets it be cut to, or over the service's, which nothing does.",
 )
 _MEDIA_TYPE = Kind(
-    "unsupported-media-type", 415, "Unsupported media type", "The Content-Type of the body is not application/json."
+    "unsupported-media-type",
+    415,
+    "Unsupported media type",
+    "The Content-Type of the body is not application/json, or it is compressed as the route does not read it.",
 )
 _NOT_FOUND = Kind("not-found", 404, "Not found", "Nothing is served at this path.")
 _INVALID = Kind(

@@ -4,7 +4,7 @@ import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
@@ -24,6 +24,7 @@ from service.schemas import (
     PredictRequest,
     PredictResponse,
     ProblemKind,
+    RequestRecord,
 )
 
 
@@ -33,10 +34,15 @@ async def _inference(request: Request) -> Inference:
 
 
 Model = Annotated[Inference, Depends(_inference)]
-NameOfModel = Annotated[
-    str | None,
-    Query(alias="model", max_length=64, description="The name of the model; without it, the default one."),
-]
+
+
+class OfModel(RequestRecord):
+    """The query of a route that tells of a model; what it does not know is a mistake, as in a body."""
+
+    model: str | None = Field(
+        default=None, max_length=64, description="The name of the model; without it, the default one."
+    )
+
 
 sentiment = APIRouter(
     route_class=DirectRoute,
@@ -118,9 +124,9 @@ async def readyz(model: Model) -> Health:
     summary="What is served?",
     responses=problem_answers("unknown-model", "invalid-request", "internal-error", "not-ready"),
 )
-async def info(model: Model, request: Request, name: NameOfModel = None) -> Info:
+async def info(model: Model, request: Request, asked: Annotated[OfModel, Query()]) -> Info:
     """Describe the model, where it comes from, what it scored, and what a request may hold."""
-    served = model.find(name)
+    served = model.find(asked.model)
     card = await request.app.state.cards.of(served)
     return answers.info(served, model.models, request.app.state.settings, card)
 

@@ -51,7 +51,7 @@ class Range(RequestRecord):
 class Foremost(RequestRecord):
     """The units that matter most in this text, the foremost first."""
 
-    top: Index = Field(description="How many.", examples=[16])
+    top: Annotated[int, Field(ge=1, lt=1 << 31)] = Field(description="How many.", examples=[16])
     by: Ranking = Field(
         default="share",
         description="`share`: how large their share in the logit is, whichever way it pushes; units of the top layer "

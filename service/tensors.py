@@ -143,7 +143,7 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding in {"", "identity"}:
         return body
     if encoding not in {"gzip", "deflate"}:
-        raise ContentEncodingError
+        raise ContentEncodingError("gzip", "deflate")
     unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: either of the two, by their first bytes
     try:
         content = unpacking.decompress(body, limit + 1)

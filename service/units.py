@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
 
 from charlstm.atlas import ATLAS, Atlas, AtlasSource, UnitAtlas, load_atlas
 from service.answers import served_name
@@ -12,7 +13,8 @@ from service.connection import ServedModel
 from service.contract import problem_answers
 from service.errors import NoAtlasError, UnknownUnitError
 from service.existence import check_below
-from service.routes import Model, NameOfModel
+from service.inference import Inference
+from service.routes import OfModel
 from service.units_schemas import LayerUnits, UnitOverview, UnitResponse, UnitsResponse
 
 _TOP_CHARACTERS = 8
@@ -30,21 +32,26 @@ class ModelAtlas(NamedTuple):
     atlas: Atlas
 
 
-async def _model_atlas(request: Request, model: Model, name: NameOfModel = None) -> ModelAtlas:
+class _OfLayer(OfModel):
+    """The query of a route that tells of a layer."""
+
+    layer: int = Field(default=0, strict=False, description="Its layer, counted from 0 at the bottom.")
+
+
+async def _model_atlas(request: Request, name: str | None) -> ModelAtlas:
     """Give a model and its atlas.
 
     Raises:
         NoAtlasError: There is none that can be read; the log says why, if there is a file.
     """
     files: FilesBesideModels[Atlas] = request.app.state.atlases
-    served = model.find(name)
+    inference: Inference = request.app.state.inference
+    served = inference.find(name)
     atlas = await files.of(served)
     if atlas is None:
         raise NoAtlasError
     return ModelAtlas(served, atlas)
 
-
-_Atlas = Annotated[ModelAtlas, Depends(_model_atlas)]
 
 router = APIRouter(prefix="/units", tags=["memory"])
 
@@ -52,9 +59,9 @@ _PROBLEMS = ("unknown-model", "no-atlas", "invalid-request", "internal-error", "
 
 
 @router.get("", operation_id="units", summary="Every hidden unit of the model", responses=problem_answers(*_PROBLEMS))
-async def units(found: _Atlas) -> UnitsResponse:
+async def units(request: Request, asked: Annotated[OfModel, Query()]) -> UnitsResponse:
     """List the units with what each of them tells, over many texts. Worked out by `python -m training atlas`."""
-    model, atlas = found
+    model, atlas = await _model_atlas(request, asked.model)
     layers = [LayerUnits(layer=layer.layer, units=[_overview(unit) for unit in layer.units]) for layer in atlas.layers]
     return UnitsResponse(model=served_name(model), source=_source(atlas), layers=layers)
 
@@ -65,19 +72,15 @@ async def units(found: _Atlas) -> UnitsResponse:
     summary="One hidden unit",
     responses=problem_answers(*_PROBLEMS, "unknown-unit"),
 )
-async def unit_of(
-    unit: int,
-    found: _Atlas,
-    layer: Annotated[int, Query(description="Its layer, counted from 0 at the bottom.")] = 0,
-) -> UnitResponse:
+async def unit_of(unit: int, request: Request, asked: Annotated[_OfLayer, Query()]) -> UnitResponse:
     """Say what moves a unit: the characters that raise and lower its long-term memory, its gates, and what it tells."""
-    model, atlas = found
-    record = _find(atlas, layer, unit)
+    model, atlas = await _model_atlas(request, asked.model)
+    record = _find(atlas, asked.layer, unit)
     return UnitResponse(
         **dict(record),
         model=served_name(model),
         source=_source(atlas),
-        layer=layer,
+        layer=asked.layer,
         bin_edges=[round(2 * edge / atlas.bins - 1, 9) for edge in range(atlas.bins + 1)],
         top_characters=_top_characters(record),
     )

@@ -57,8 +57,12 @@ def make_app(artifacts: Path, **settings: Any) -> FastAPI:
 
 
 def make_settings(artifacts: Path, **settings: Any) -> Settings:
-    """Make settings with a single thread for the engine: tiny models only get slower by more."""
-    return Settings.model_validate({"artifacts": artifacts, "device": "cpu", "threads": 1} | settings)
+    """Make settings with a single thread for the engine: tiny models only get slower by more.
+
+    The machine may be busy, so there is time for an answer unless a test is about that.
+    """
+    usual = {"artifacts": artifacts, "device": "cpu", "threads": 1, "deadline_seconds": PATIENCE}
+    return Settings.model_validate(usual | settings)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """The Dockerfile and the compose file keep what they promise, as far as that can be read from them."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 import pytest
 import yaml
@@ -70,6 +72,21 @@ def test_the_image_that_is_built_by_default_serves() -> None:
     assert list(stages())[-1] == "serve"
     assert instruction("serve", "ENTRYPOINT") == ['["python", "-m", "service"]']
     assert "/readyz" in stages()["serve"][1].partition("HEALTHCHECK")[2]
+
+
+@pytest.mark.parametrize(("keys", "shown"), [({"CHARLSTM_API_KEYS": "one, two"}, "one"), ({}, "")])
+def test_the_health_check_shows_the_first_key(
+    keys: dict[str, str], shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or none: where probes need none, that is as good."""
+    command = json.loads(stages()["serve"][1].partition("HEALTHCHECK")[2].partition("CMD ")[2].partition("\n")[0])
+    asked: list[Request] = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda request, timeout: asked.append(request))  # noqa: ARG005
+    monkeypatch.delenv("CHARLSTM_API_KEYS", raising=False)
+    for name, value in (keys | {"CHARLSTM_PORT": "8000"}).items():
+        monkeypatch.setenv(name, value)
+    exec(command[2], {})  # noqa: S102 - what the image runs
+    assert (asked[0].full_url, asked[0].get_header("X-api-key")) == ("http://127.0.0.1:8000/readyz", shown)
 
 
 def test_the_image_sets_settings_that_there_are() -> None:

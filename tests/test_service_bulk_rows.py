@@ -301,7 +301,7 @@ def test_the_delimiter_is_told_by_the_ending(source: str, asked: str | None, fou
     assert choose_delimiter(Path(source), asked) == found
 
 
-@pytest.mark.parametrize("asked", ["", ",,", '"', "\n", "a", "0", "\u00a7"])
+@pytest.mark.parametrize("asked", ["", ",,", '"', "\n", "a", "0", ".", "-", "+", "\u00a7"])
 def test_what_cannot_stand_between_cells_is_refused(asked: str) -> None:
     with pytest.raises(CommandError, match="--delimiter has to be one character"):
         choose_delimiter(Path("a.csv"), asked)

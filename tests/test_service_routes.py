@@ -1,5 +1,6 @@
 """The routes: right answers to right questions, and a problem document for everything else."""
 
+import gzip
 import json
 import math
 from collections.abc import AsyncIterator, Iterator
@@ -20,13 +21,22 @@ from service.comparison_schemas import CompareRequest
 from service.gates_schemas import GatesRequest, GatesResponse
 from service.schemas import BatchResponse, Info, PredictResponse
 from service.settings import Settings
-from tests.service_fixtures import JSON, Client, assert_problem, engine_thread, make_app, serving, serving_model
+from tests.service_fixtures import (
+    JSON,
+    PATIENCE,
+    Client,
+    assert_problem,
+    engine_thread,
+    make_app,
+    serving,
+    serving_model,
+)
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
 
 MAX_LENGTH = 12  # tokens, the model's limit
 MAX_CHARACTERS = 40
 MAX_TEXTS = 5
-MAX_BODY_BYTES = 4096
+MAX_BODY_BYTES = 8192
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=MAX_CHARACTERS + 5)  # lone surrogates too
 FIELDS = sorted(
@@ -193,6 +203,50 @@ def test_a_body_that_is_no_json_is_a_400(client: Client, body: bytes) -> None:
     assert_problem(client.request("POST", "/predict", body), 400, "malformed-body")
 
 
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b'{"text":"\xff"}', "body must be in UTF-8, found bytes that are none"),
+        (b'{"text":' + b"[" * 2000 + b"]" * 2000 + b"}", "body must be nested less deeply"),
+        (b'{"text":' + b"9" * 4400 + b"}", "body must hold no number of thousands of digits"),
+    ],
+    ids=["bytes", "nested", "digits"],
+)
+def test_a_body_that_python_cannot_read_is_told_why(client: Client, body: bytes, detail: str) -> None:
+    assert assert_problem(client.request("POST", "/predict", body), 400, "malformed-body")["detail"] == detail
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_compressed_body_is_a_415_and_not_taken_for_damaged_json(client: Client, route: str) -> None:
+    headers = JSON | {"content-encoding": "gzip"}
+    response = client.request("POST", route, gzip.compress(b'{"text":"a"}'), headers)
+    problem = assert_problem(response, 415, "unsupported-media-type")
+    assert problem["detail"] == "Content-Encoding must be absent; only /v2 unpacks a body"
+    named = client.request("POST", "/predict", b'{"text":"a"}', JSON | {"content-encoding": "identity"})
+    assert named.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/info", "/metrics", "/v2", "/v2/health/ready", "/", "/page/page.css"]
+)
+def test_what_get_answers_head_answers_without_a_body(client: Client, path: str) -> None:
+    head, get = client.request("HEAD", path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_head_is_no_way_around_a_method(client: Client) -> None:
+    response = client.request("HEAD", "/predict")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", ["/info?modl=tiny", "/units?modl=tiny", "/units/0?layr=1"])
+def test_a_query_that_nobody_understands_is_not_passed_over(client: Client, path: str) -> None:
+    """Or else a mistyped name of a model would be answered for another one."""
+    problem = assert_problem(client.get(path), 422, "invalid-request")
+    assert problem["detail"].endswith("is no field of this request")
+
+
 def test_a_missing_body_is_said_to_be_required(client: Client) -> None:
     problem = assert_problem(client.request("POST", "/predict"), 422, "invalid-request")
     assert problem["detail"] == "body is required"
@@ -274,9 +328,9 @@ def test_an_overloaded_engine_is_a_429_that_says_when_to_come_again(
 ) -> None:
     path = tmp_path / "engine.sock"
     with engine_thread(artifacts, path) as engine, serving(make_app(artifacts, engine_socket=path)) as client:
-        monkeypatch.setattr(engine, "_is_full", lambda *_: True)
+        monkeypatch.setattr(engine, "_is_too_much", lambda *_: True)
         monkeypatch.setattr(engine, "_waiting_tokens", 125_000)
-        monkeypatch.setattr(engine, "_tokens_per_second", 50_000.0)
+        monkeypatch.setattr(engine, "_pace", 50_000.0)
         response = client.post("/predict", {"text": "Worst"})
     assert_problem(response, 429, "overloaded")
     assert response.headers["retry-after"] == "3"
@@ -318,7 +372,7 @@ def test_info_describes_the_model_and_the_limits(client: Client, artifacts: Path
         "max_tokens": MAX_LENGTH,
         "max_waiting_texts": Settings.model_fields["max_waiting_texts"].default,
         "max_waiting_characters": Settings.model_fields["max_waiting_characters"].default,
-        "deadline_seconds": Settings.model_fields["deadline_seconds"].default,
+        "deadline_seconds": PATIENCE,
         "request_seconds": Settings.model_fields["request_seconds"].default,
         "stall_seconds": Settings.model_fields["stall_seconds"].default,
         "max_unread_bytes": Settings.model_fields["max_unread_bytes"].default,

@@ -304,7 +304,7 @@ def test_a_missing_file_is_one_line(command: str, tmp_path: Path, tiny_directory
         ("--encoding klingon", "there is no encoding called 'klingon'"),
         ("--encoding utf-32", "is not valid utf-32"),
         ("--positive Happy", "no row with a text is labelled 'Happy'"),
-        ("--delimiter xy", "--delimiter has to be one character, no letter, digit or quote, found 'xy'"),
+        ("--delimiter xy", "--delimiter has to be one character that no word, number or quote has, found 'xy'"),
         ("--positive Negative", "--positive and --negative are the same label"),
         ("--group-column=", "--group-column"),
         ("--epochs 0", "--epochs: input should be greater than or equal to 1, found 0"),

@@ -268,7 +268,7 @@ def test_a_zip_that_cannot_be_read_is_reported(tmp_path: Path, damage: str) -> N
         ({"positive": "Negative"}, "--positive and --negative are the same label, 'Negative'"),
         ({"positive": "happy"}, "no row with a text is labelled 'happy' in column 2"),
         ({"header": True}, "no row with a text is labelled 'Positive' in column 2"),
-        ({"delimiter": ""}, "--delimiter has to be one character, no letter, digit or quote, found ''"),
+        ({"delimiter": ""}, "--delimiter has to be one character that no word, number or quote has, found ''"),
         ({"delimiter": ";;"}, "found ';;'"),
         ({"delimiter": "x"}, "found 'x'"),
         ({"delimiter": '"'}, "--delimiter has to be one character"),
