@@ -171,15 +171,22 @@ class Engine:
         return Statistics(self._waiting_texts, self._waiting_tokens, seated, *self._totals)
 
     def _is_too_much(self, texts: int, tokens: int, deadline: float) -> bool:
-        """Whether a question would go over a limit, or make answers late, be it its own.
-
-        One that could never be taken otherwise is taken alone.
-        """
+        """Whether a question would go over a limit, or be late; one that could never be taken otherwise is alone."""
         if self._waiting_texts == 0:
             return False
-        texts, tokens = self._waiting_texts + texts, self._waiting_tokens + tokens
-        over = texts > self._limits.texts or tokens > self._limits.tokens
-        return over or (self._pace is not None and time.monotonic() + tokens / self._pace > deadline)
+        over = self._waiting_texts + texts > self._limits.texts or self._waiting_tokens + tokens > self._limits.tokens
+        return over or self._would_be_late(tokens, deadline)
+
+    def _would_be_late(self, tokens: int, deadline: float) -> bool:
+        """Whether the pace says so. Questions take turns: one waits for as much of each other as it has itself."""
+        if self._pace is None:
+            return False
+        before = (deadline - time.monotonic()) * self._pace - tokens  # that may come before it is late
+        if self._waiting_tokens <= before:
+            return False
+        others = [sum(asked.lengths) for asked in self._pending.values()]
+        others += [len(asked.token_ids) for asked in self._traces.values()]
+        return sum(min(tokens, other) for other in others) > before
 
     def _seconds_for(self, tokens: int) -> float:
         return tokens / (self._pace or _GUESSED_PACE)

@@ -259,15 +259,20 @@ def test_a_question_of_any_size_is_taken_if_nothing_else_is_under_way(artifacts:
 
 
 def test_what_would_be_late_is_refused_and_not_begun(artifacts: Artifacts) -> None:
-    """As far as the pace is known; what is alone is taken all the same, for it will never be quicker."""
+    """As far as the pace is known. Turns are taken, so a short question is not late because of a long one.
+
+    What is alone is taken all the same, for it will never be quicker.
+    """
     engine = _engine(artifacts)
-    soon, later = time.monotonic() + 5, time.monotonic() + 100
+    soon, later = time.monotonic() + 8, time.monotonic() + 100
     engine._pace = 10.0
     assert engine.ask(1, _submit(0, artifacts, [1] * 90, deadline=soon)) == []
-    assert engine.ask(2, _submit(1, artifacts, [1], deadline=soon)) == [Reply(2, Rejected(1, "overloaded", 9.0))]
-    assert engine.ask(2, _trace(2, artifacts, [1], deadline=soon)) == [Reply(2, Rejected(2, "overloaded", 9.0))]
-    assert engine.ask(2, _submit(3, artifacts, [1] * 10, deadline=later)) == []
-    assert sorted(_answered(_run(engine))) == [(1, 0), (2, 3)]
+    assert engine.ask(2, _submit(1, artifacts, [1] * 50, deadline=soon)) == [Reply(2, Rejected(1, "overloaded", 9.0))]
+    assert engine.ask(2, _trace(2, artifacts, [1] * 50, deadline=soon)) == [Reply(2, Rejected(2, "overloaded", 9.0))]
+    assert engine.ask(2, _submit(3, artifacts, [1] * 50, deadline=later)) == []
+    assert engine.ask(2, _submit(4, artifacts, [1] * 10, deadline=soon)) == []
+    assert engine.ask(2, _trace(5, artifacts, [1] * 10, deadline=soon)) == []
+    assert sorted(_answered(_run(engine))) == [(1, 0), (2, 3), (2, 4), (2, 5)]
     _assert_idle(engine)
 
 
