@@ -173,8 +173,8 @@ def _units(asked: list[int] | Range | Foremost | None, trace: GateTrace, layer: 
 
 
 def _check_foremost(asked: Foremost, count: int, layer: int, top: int) -> None:
-    if not 1 <= asked.top <= count:
-        reason = f"must be 1 to {count}, the units of a layer, found {asked.top}"
+    if asked.top > count:
+        reason = f"must be at most {count}, the units of a layer, found {asked.top}"
         raise InvalidFieldError("units.top", reason, count, asked.top)
     if asked.by == "share" and layer != top:
         reason = f"can be share in the top layer only, so layers must be [{top}], found layer {layer}"

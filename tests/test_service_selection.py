@@ -150,7 +150,7 @@ INVALID: dict[str, tuple[dict[str, Any], str, int | None, object]] = {
     "units that stop too late": ({"units": {"start": 0, "stop": 9}}, "units.stop", 8, 9),
     "units that stop before": ({"units": {"start": 4, "stop": 4}}, "units.stop", 8, 4),
     "more than all units": ({"layers": [1], "units": {"top": 9}}, "units.top", 8, 9),
-    "the foremost none": ({"layers": [1], "units": {"top": 0}}, "units.top", 8, 0),
+    "the foremost none": ({"layers": [1], "units": {"top": 0}}, "units.top", 1, 0),
     "unknown ranking": ({"units": {"top": 1, "by": "size"}}, "units.by", None, None),
     "a ranking of none": ({"units": {"by": "variance"}}, "units.top", None, None),
     "a ranking and a range": ({"units": {"top": 1, "start": 0}}, "units.top", None, None),

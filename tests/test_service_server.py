@@ -1,15 +1,20 @@
 """The end of the service, and new artifacts meanwhile: a real process, real signals."""
 
+import asyncio
 import contextlib
+import os
 import resource
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 
+from service.server import _obey_pipe, _reload_whenever
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE, assert_problem
 from tests.tiny import tiny_artifacts
@@ -192,3 +197,41 @@ def test_what_is_not_finished_within_the_time_limit_is_given_up(artifacts: Path,
 def test_a_file_of_keys_that_is_not_there_is_one_clear_line(artifacts: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"charlstm: .*/none: expected a file of keys, found No such file"):
         served(tmp_path, artifacts, api_keys_file=tmp_path / "none").__enter__()
+
+
+def test_a_worker_hears_what_it_is_told_while_it_reloads() -> None:
+    """A reload takes what it takes; the end of the main process is the worker's end all the same."""
+    told: list[str] = []
+    server: Any = SimpleNamespace(close=lambda: told.append("close"), end=lambda: told.append("end"))
+
+    async def obey() -> None:
+        commands, main_process = os.pipe()
+        os.write(main_process, b"reload\nstop\n")
+        os.close(main_process)
+        reload = asyncio.Event()
+        await _obey_pipe(server, commands, reload)
+        assert reload.is_set()
+
+    asyncio.run(obey())
+    assert told == ["close", "end"]
+
+
+def test_what_is_asked_for_during_a_reload_is_one_more() -> None:
+    asked, reloads = asyncio.Event(), 0
+
+    async def reload() -> None:
+        nonlocal reloads
+        reloads += 1
+        if reloads == 1:
+            asked.set()
+            asked.set()
+
+    async def obey() -> None:
+        inference: Any = SimpleNamespace(reload=reload)
+        asked.set()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await _reload_whenever(asked, inference)
+
+    asyncio.run(obey())
+    assert reloads == 2
