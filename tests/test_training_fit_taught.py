@@ -216,6 +216,28 @@ def test_texts_can_be_made_of_the_others(
     assert bool(more.lessons.probabilities.isfinite().all())  # so none is made of a text that nobody may judge
 
 
+@pytest.mark.parametrize("split", list(SplitName))
+def test_made_texts_can_have_the_label_of_what_they_are_made_of(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, split: SplitName
+) -> None:
+    """In the same share, at the end and, if asked, after each word; what has no label has none to give."""
+    here = dataclasses.replace(changed(settings, epochs=1, augmentations=2, label_after_words=True), split=split)
+    taught, mixed = (
+        trained_on(data, tmp_path / name, changed(here, label_made_texts=on), monkeypatch)[0]
+        for name, on in (("taught", False), ("mixed", True))
+    )
+    rows = hold_out(data, split_rows(data, split, 42).train, split, RECIPE.validation_fraction, 42).train
+    own = torch.from_numpy(data.labels[rows]).float()
+    before, after = (found.labels.reshape(3, -1) for found in (taught, mixed))  # the texts; made texts; made texts
+    assert torch.equal(after[0], before[0])
+    for made in (1, 2):
+        torch.testing.assert_close(after[made, : len(rows)], 0.7 * before[made, : len(rows)] + 0.3 * own)
+        assert torch.equal(after[made, len(rows) :], before[made, len(rows) :])
+    assert mixed.lessons is not None
+    last = mixed.lessons.starts[1:][-2 * after.shape[1] :] - 1
+    torch.testing.assert_close(after[1:].flatten(), mixed.lessons.probabilities[last])
+
+
 @pytest.mark.parametrize("part", ["test", "validation"])
 def test_no_word_of_a_held_out_text_is_in_a_made_one(
     data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str

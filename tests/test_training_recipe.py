@@ -45,6 +45,7 @@ def test_the_article_preset_is_the_article() -> None:
         tuned_teacher=False,
         unlabelled=False,
         augmentations=0,
+        label_made_texts=False,
         word_weight=0.0,
         label_after_words=False,
         word_mask_rate=0.0,
@@ -132,6 +133,13 @@ def test_only_a_teacher_teaches(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=f"--{field.replace('_', '-')} needs a teacher"):
         Recipe.model_validate(SIZES | {field: value})
     assert Recipe.model_validate(SIZES | {field: value, "teacher_share": 0.1}).teacher_share == pytest.approx(0.1)
+
+
+def test_only_made_texts_can_be_labelled() -> None:
+    taught = SIZES | {"teacher_share": 0.5, "label_made_texts": True}
+    with pytest.raises(ValidationError, match="--label-made-texts needs made texts"):
+        Recipe.model_validate(taught)
+    assert Recipe.model_validate(taught | {"augmentations": 1}).label_made_texts
 
 
 class Oven(BaseModel):

@@ -208,12 +208,26 @@ def _taught(data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitN
     teaching = teach(room, load_encoder, settings.cache)
     texts |= dict(enumerate(made.texts, start=len(room.written)))
     opinions = teaching.of_whole_texts(list(texts))
+    labelled = room.with_made_of(rows) if recipe.label_made_texts else rows
+    labels = data.labels[room.sources(labelled)]
     if recipe.label_after_words:
-        teaching = teaching.mixed_with_labels(rows, data.labels[rows], recipe.teacher_share)
-    groups = data.groups[rows] if by_group and data.groups is not None else np.arange(len(rows))
-    opinions[: len(rows)] = _blend(opinions[: len(rows)], data.labels[rows], groups, recipe.teacher_share)
+        teaching = teaching.mixed_with_labels(labelled, labels, recipe.teacher_share)
+    mixed = np.isin(list(texts), labelled)
+    opinions[mixed] = _blend(opinions[mixed], labels, _agreeing(room, labelled), recipe.teacher_share)
     corpus = encode_corpus(encoder, list(texts.values()), opinions.tolist(), recipe.pad_to, device)
     return dataclasses.replace(corpus, lessons=lessons_of(encoder, texts, teaching, device))
+
+
+def _agreeing(room: Classroom, rows: Rows) -> Labels:
+    """Number (R,) texts so that those that say the same have one number: the paraphrases that a split keeps together.
+
+    A made text says what no other does.
+    """
+    groups = room.data.groups
+    if not room.by_group or groups is None:
+        return np.arange(len(rows))
+    written = rows < len(room.written)
+    return np.concatenate([groups[rows[written]], groups.max() + 1 + np.arange((~written).sum())])
 
 
 def _blend(opinions: Probabilities, labels: Labels, groups: Labels, share: float) -> Probabilities:

@@ -105,6 +105,13 @@ class Classroom:
         """Return these rows and then those of all texts that are made of them."""
         return np.concatenate([rows, len(self.written) + np.flatnonzero(np.isin(self.made.sources, rows))])
 
+    def sources(self, rows: Rows) -> Rows:
+        """Return the row of the text that each of these is made of: its own, for one of the data."""
+        made = rows >= len(self.written)
+        sources = rows.copy()
+        sources[made] = self.made.sources[rows[made] - len(self.written)]
+        return sources
+
     @property
     def inverse_penalty(self) -> float:
         """`C` of its teachers."""
