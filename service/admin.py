@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from fastapi import APIRouter, Request
 
+from service.answers import served_name
 from service.contract import problem_answers
 from service.errors import ReloadRefusedError
 from service.routes import Model
@@ -29,7 +30,8 @@ async def reload(model: Model, request: Request) -> ReloadResponse:
     if done.error is not None:
         settings: Settings = request.app.state.settings
         raise refusal(done.error, settings.artifacts)
-    return ReloadResponse(version=done.versions[0], changed=done.versions != before)
+    models = [served_name(served) for served in model.models]
+    return ReloadResponse(version=done.versions[0], changed=done.versions != before, models=models)
 
 
 def refusal(reason: str, artifacts: PurePath) -> ReloadRefusedError:

@@ -129,9 +129,9 @@ async def model_version_ready(name: str, version: str, model: Model) -> ModelRea
 async def model_infer(name: str, model: Model, request: Request) -> Response:
     """Judge a tensor of texts; of a single text, also show its memory.
 
-    Without `outputs` the answer holds `probability_negative`, P(negative), and `label`. The other outputs are those
-    of `/gates`, one tensor each: `probability_so_far`, `layer_0.forget_gate` and so on; in `offsets`, -1 is a step of
-    padding.
+    Without `outputs` the answer holds `probability_negative`, P(negative), and `label`. `truncated` says which texts
+    were cut, for which the parameter of this name asks. The other outputs are those of `/gates`, one tensor each:
+    `probability_so_far`, `layer_0.forget_gate` and so on; in `offsets`, -1 is a step of padding.
     """
     return await _infer(_Wanted(name), model, request)
 

@@ -15,7 +15,8 @@ from service.open_inference_schemas import TensorMetadata
 from service.results import Judged, TracedText
 from service.tensors import RequestedOutput, Tensor
 
-DEFAULT_OUTPUTS: Final = ("probability_negative", "label")  # what comes if nothing is asked for; of any number of texts
+DEFAULT_OUTPUTS: Final = ("probability_negative", "label")  # what comes if nothing is asked for
+_OF_ANY_TEXTS: Final = (*DEFAULT_OUTPUTS, "truncated")  # however many they are
 PADDING_OFFSET: Final = -1  # in `offsets`, for a step of padding
 
 
@@ -30,6 +31,7 @@ def available_outputs(config: ModelConfig) -> list[TensorMetadata]:
     return [
         TensorMetadata(name="probability_negative", datatype="FP32", shape=[-1]),
         TensorMetadata(name="label", datatype="BYTES", shape=[-1]),
+        TensorMetadata(name="truncated", datatype="BOOL", shape=[-1]),
         TensorMetadata(name="tokens", datatype="BYTES", shape=steps),
         TensorMetadata(name="token_ids", datatype="INT32", shape=steps),
         TensorMetadata(name="offsets", datatype="INT32", shape=steps),
@@ -49,7 +51,7 @@ def need_trace(chosen: Iterable[RequestedOutput], config: ModelConfig, texts: in
     for index, output in enumerate(chosen):
         if output.name not in known:
             raise InferenceRequestError(f"outputs[{index}].name", "must be one that the model's metadata lists")
-        if output.name not in DEFAULT_OUTPUTS:
+        if output.name not in _OF_ANY_TEXTS:
             if texts != 1:
                 raise InferenceRequestError(f"output {output.name}", f"is of a single text, found {texts} texts")
             traced = True
@@ -71,9 +73,11 @@ def output_tensors(answer: Judged | TracedText, shape: tuple[int, ...]) -> dict[
 
 def _of_predictions(predictions: list[Prediction], shape: tuple[int, ...]) -> list[Tensor]:
     probabilities = np.array([prediction.probability_negative for prediction in predictions], np.float32)
+    truncated = np.array([prediction.truncated for prediction in predictions], np.bool_)
     return [
         Tensor("probability_negative", shape, probabilities.reshape(shape)),
         Tensor("label", shape, [prediction.label for prediction in predictions]),
+        Tensor("truncated", shape, truncated.reshape(shape)),
     ]
 
 

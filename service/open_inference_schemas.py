@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Datatype = Literal["BYTES", "FP32", "INT32"]
+Datatype = Literal["BYTES", "BOOL", "FP32", "INT32"]
 
 
 class _Answer(BaseModel):
@@ -63,14 +63,15 @@ class ModelMetadata(_Answer):
     platform: Literal["pytorch_safetensors"] = "pytorch_safetensors"
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata] = Field(
-        description="The first two come by default; the others, a text's memory trace, when asked for by name."
+        description="The first two come by default, the others when asked for by name: `truncated`, and of a single "
+        "text its memory trace."
     )
 
 
 class OutputTensor(TensorMetadata):
     """A tensor of the answer."""
 
-    data: list[str] | list[float] | list[int] | None = Field(
+    data: list[str] | list[bool] | list[float] | list[int] | None = Field(
         default=None, description="Its elements in row-major order; absent where they follow as binary data."
     )
     parameters: dict[str, int] | None = Field(default=None, description="`binary_data_size` where they do.")

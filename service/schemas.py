@@ -171,6 +171,7 @@ class ReloadResponse(AnswerRecord):
 
     version: str = Field(description="The default model's version.", examples=["0f3a9c41d2e7"])
     changed: bool = Field(description="Whether it, or a further model's, is another one than before.")
+    models: list[ModelName] = Field(description="All that is served now, the default model first.")
 
 
 class FieldError(AnswerRecord):

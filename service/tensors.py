@@ -9,7 +9,7 @@ Sizes: N texts.
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,7 +26,9 @@ TEXT: Final = "text"  # the only input
 _FIELD = f"tensor {TEXT}"
 _LENGTH_SIZE = 4  # bytes of the length before each BYTES element
 
-Elements = Sequence[str] | NDArray[np.float32] | NDArray[np.int32]
+_Parsed = TypeVar("_Parsed")
+Elements = Sequence[str] | NDArray[np.bool_] | NDArray[np.float32] | NDArray[np.int32]
+_DATATYPES: Final[Mapping[str, Datatype]] = {"bool": "BOOL", "float32": "FP32", "int32": "INT32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,7 @@ class Tensor:
     @property
     def datatype(self) -> Datatype:
         """The protocol's name of the elements' type."""
-        if not isinstance(self.elements, np.ndarray):
-            return "BYTES"
-        return "FP32" if self.elements.dtype == np.float32 else "INT32"
+        return _DATATYPES[self.elements.dtype.name] if isinstance(self.elements, np.ndarray) else "BYTES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class _Input(msgspec.Struct):
     name: str
     shape: list[_Count]
     datatype: str
-    data: list[str | list[str]] | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")  # what it has to be is said once it is known to be the right tensor
     parameters: _InputParameters | None = None
 
 
@@ -130,6 +130,7 @@ class _Request(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Request)
+_data_decoder = msgspec.json.Decoder(list[str | list[str]] | None)
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
@@ -170,7 +171,7 @@ def decode_request(body: bytes, json_length: int | None, max_texts: int) -> Infe
     """
     if json_length is not None and json_length > len(body):
         raise InferenceRequestError(LENGTH_HEADER, f"must be at most {len(body)}, as the body is, found {json_length}")
-    request = _parse(body[:json_length])
+    request = _parse(body[:json_length], _decoder)
     tensor = _only_input(request.inputs)
     count = _count(tensor, max_texts)
     parameters = request.parameters or _Parameters()
@@ -184,12 +185,12 @@ def decode_request(body: bytes, json_length: int | None, max_texts: int) -> Infe
     )
 
 
-def _parse(document: bytes) -> _Request:
+def _parse(document: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_Parsed], field: str = "") -> _Parsed:
     try:
-        return _decoder.decode(document)
+        return decoder.decode(document)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")  # names fields and types, never what stands there
-        field = where.strip("`").removeprefix("$").removeprefix(".") or "body"
+        field = (field + where.strip("`").removeprefix("$")).removeprefix(".") or "body"
         raise InferenceRequestError(field, f"does not fit the protocol: {what}") from None
     except msgspec.DecodeError as error:
         raise InferenceRequestError("body", f"must begin with valid JSON, found a fault ({error})") from None
@@ -227,7 +228,8 @@ def _count(tensor: _Input, max_texts: int) -> int:
 def _texts(tensor: _Input, count: int, binary: bytes) -> list[str]:
     """Read the tensor's elements from wherever they stand."""
     size = None if tensor.parameters is None else tensor.parameters.binary_data_size
-    if (size is None) == (tensor.data is None):
+    data = _parse(tensor.data, _data_decoder, "inputs[0].data")
+    if (size is None) == (data is None):
         found = "neither" if size is None else "both"
         raise InferenceRequestError(_FIELD, f"must hold data, or else binary_data_size, found {found}")
     if len(binary) != (size or 0):
@@ -235,9 +237,9 @@ def _texts(tensor: _Input, count: int, binary: bytes) -> list[str]:
             f"must be followed by {size or 0} bytes of binary data, found {len(binary)}; {LENGTH_HEADER} parts them"
         )
         raise InferenceRequestError(_FIELD, reason)
-    if tensor.data is None:
+    if data is None:
         return unpack_texts(binary, count)
-    texts = [text for row in tensor.data for text in ([row] if isinstance(row, str) else row)]
+    texts = [text for row in data for text in ([row] if isinstance(row, str) else row)]
     if len(texts) != count:
         raise InferenceRequestError(_FIELD, f"must hold {count} texts, as its shape says, found {len(texts)}")
     return texts

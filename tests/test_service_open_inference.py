@@ -183,6 +183,15 @@ def test_a_long_text_is_refused_or_cut_if_the_request_says_so(
     np.testing.assert_allclose(result.as_numpy("probability_negative"), [expected], atol=1e-6)
 
 
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
+def test_which_texts_were_cut_is_an_output(triton: InferenceServerClient, *, binary: bool) -> None:
+    outputs = requested("truncated", "label", binary=binary)
+    texts = text_tensor(["a", "b" * 40, "c" * 32], column=True)
+    result = triton.infer("tiny", texts, outputs=outputs, parameters={"truncate": True})
+    assert result.as_numpy("truncated").tolist() == [[False], [True], [False]]
+    assert result.get_output("truncated")["datatype"] == "BOOL"
+
+
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
 def test_a_compressed_request_is_read(triton: InferenceServerClient, algorithm: str) -> None:
     plain = triton.infer("tiny", text_tensor(list("abc")))

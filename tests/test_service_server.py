@@ -86,7 +86,8 @@ def test_a_request_loads_them_as_well_and_every_later_answer_is_the_new_models(s
     answer = _reload(server).json()
     assert answer["changed"] is True
     assert _version(server) == answer["version"]
-    assert _reload(server).json() == {"version": answer["version"], "changed": False}
+    assert answer["models"] == [{"name": "tiny", "version": answer["version"], "precision": "float32"}]
+    assert _reload(server).json() == answer | {"changed": False}
 
 
 def test_damaged_artifacts_are_refused_without_a_path_and_the_old_model_serves_on(

@@ -138,6 +138,14 @@ def test_arbitrary_binary_data_is_read_or_refused_and_nothing_else_happens(data:
             "outputs must name each tensor once, found one twice",
         ),
         (
+            {"inputs": [{"name": "image", "shape": [1], "datatype": "FP32", "data": [1.5]}]},
+            "inputs[0].name must be text, found another name",
+        ),
+        (
+            {"inputs": [{"name": "text", "shape": [1], "datatype": "FP32", "data": [1.5]}]},
+            "tensor text must be of datatype BYTES, found another one",
+        ),
+        (
             document() | {"outputs": [{"name": "label", "parameters": {"classification": 2}}]},
             "outputs[0].parameters.classification is not supported",
         ),
