@@ -191,13 +191,21 @@ def _begin(job: Job) -> None:
                 raise CommandError(f"{job.output} was begun with {difference}; --fresh begins anew")
             return
         job.output.mkdir(parents=True, exist_ok=True)
-        if (made_of := job.output / _MADE_OF).exists():
-            shutil.rmtree(made_of)
+        _remove_parts(job)
         replace_files(job.output, {_TASK: msgspec.json.encode(task)})
     except OSError as error:
         raise CommandError(f"cannot write {job.output}: {error.strerror or error}") from error
     except msgspec.DecodeError as error:
         raise CommandError(f"{path} cannot be read ({error}); --fresh begins anew") from error
+
+
+def _remove_parts(job: Job) -> None:
+    """Remove every part that is known of, also those whose source is gone: they are another model's."""
+    records = job.output / _MADE_OF
+    for record in records.rglob("*.json"):
+        (job.output / record.relative_to(records).with_suffix("")).unlink(missing_ok=True)
+    if records.exists():
+        shutil.rmtree(records)
 
 
 def _task(job: Job) -> Task:

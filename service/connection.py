@@ -256,7 +256,7 @@ class EngineConnection:
     def _take(self, answer: Answer) -> None:
         match answer:
             case Loaded():
-                self.model, *self.further = map(_served_model, answer.models)
+                self.model, *self.further = map(served_model, answer.models)
                 self._loaded.set()
             case Statistics():
                 self.statistics = answer
@@ -287,7 +287,8 @@ def signals_of(answer: Traced) -> FloatArray:
     return np.frombuffer(answer.signals, np.float32).reshape(shape)
 
 
-def _served_model(found: Described) -> ServedModel:
+def served_model(found: Described) -> ServedModel:
+    """Make of what the engine says of a model all that a worker needs of it."""
     config = ArtifactConfig.model_validate_json(found.config)
     encoder = TextEncoder(config.preprocessing, Vocabulary.from_json(found.vocabulary.decode()))
     weight = np.frombuffer(found.readout_weight, np.float32)

@@ -10,6 +10,7 @@ does not read at all is cut off by `LiveProtocol`.
 
 import asyncio
 import contextlib
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -191,13 +192,23 @@ def _read(received: Message) -> LiveMessage:
     if text is None:
         raise Closing(CloseCode.BAD_MESSAGE, "must be text, found a binary message")
     try:
-        return LiveMessage.model_validate(orjson.loads(text))
+        return LiveMessage.model_validate(_parsed(text))
     except orjson.JSONDecodeError as error:
         reason = f"must be valid JSON, found a fault at character {error.pos} ({error.msg})"
         raise Closing(CloseCode.BAD_MESSAGE, reason) from None
     except ValidationError as error:
         faults = [{**fault, "loc": ("message", *fault["loc"])} for fault in error.errors()]
         raise Closing(CloseCode.BAD_MESSAGE, problem_of(RequestValidationError(faults)).detail) from None
+
+
+def _parsed(text: str) -> object:
+    """Parse JSON, also with half a surrogate pair in it: who types by UTF-16 units sends one, and then the other."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(text)
+        raise
 
 
 def _problem_document(error: Exception, root_path: str) -> bytes:

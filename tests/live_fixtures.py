@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from charlstm.artifacts import load_artifacts
 from charlstm.readout import FloatArray
-from service.connection import ServedModel, _served_model
+from service.connection import ServedModel, served_model
 from service.loaded_model import LoadedModel, describe
 from service.protocol import Traced
 from tests.service_fixtures import PATIENCE
@@ -47,7 +47,7 @@ class DirectReader:
     def load(self, artifacts: Path) -> None:
         sound = load_artifacts(artifacts)
         self._loaded = LoadedModel(sound, torch.device("cpu"), "float32")
-        self.model = _served_model(describe(sound, "cpu", "float32"))
+        self.model = served_model(describe(sound, "cpu", "float32"))
 
     def find(self, name: str | None) -> ServedModel:
         assert name is None

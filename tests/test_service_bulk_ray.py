@@ -123,8 +123,11 @@ def test_a_result_goes_on_with_the_same_model_alone(
     again = run("score", folder, "--output", output, "--ray", "--prefix", "new_", artifacts=tiny_directory)
     assert_refused(again, f"{output} was begun with --prefix ''; ")
     assert parts_of(output) == old
+    gone = min(path for path in folder.rglob("*") if str(path.relative_to(folder)) in old)
+    gone.unlink()
     judge(folder, output, other, "--fresh", "--workers", 1)
     parts = parts_of(output)
+    assert set(parts) == set(old) - {str(gone.relative_to(folder))}
     assert parts == on_one_machine(folder, tmp_path / "alone", other)
 
 

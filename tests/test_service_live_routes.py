@@ -60,6 +60,15 @@ def test_each_message_has_an_answer_in_its_turn(tiny_directory: Path) -> None:
         socket.leave()
 
 
+def test_half_a_surrogate_pair_is_a_problem_and_the_session_goes_on(tiny_directory: Path) -> None:
+    with line(tiny_directory) as service:
+        socket = service.open()
+        socket.ask(text="b")
+        socket.say('{"text": "\\ud83c"}')
+        assert socket.hear()["problem"]["type"] == "/problems/invalid-character"
+        assert socket.ask(text="\U0001f3ae")["characters"] == 2
+
+
 def test_two_sessions_know_nothing_of_each_other(tiny_directory: Path) -> None:
     with line(tiny_directory) as service:
         one, other = service.open(), service.open()
@@ -74,7 +83,7 @@ def test_two_sessions_know_nothing_of_each_other(tiny_directory: Path) -> None:
     [
         ("{", "must be valid JSON, found a fault at character 1 ("),
         (b"{}", "must be text, found a binary message"),
-        ('{"text": "\\ud800"}', "must be valid JSON, found a fault at character "),
+        ("[" * 100_000, "must be valid JSON, found a fault at character "),
         ([], "body must be a JSON object, found array"),
         ({"text": 1}, "text must be a string, found number"),
         ({"back": -1}, "back "),
