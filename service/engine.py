@@ -181,12 +181,9 @@ class Engine:
         """Whether the pace says so. Questions take turns: one waits for as much of each other as it has itself."""
         if self._pace is None:
             return False
-        before = (deadline - time.monotonic()) * self._pace - tokens  # that may come before it is late
-        if self._waiting_tokens <= before:
-            return False
-        others = [sum(asked.lengths) for asked in self._pending.values()]
-        others += [len(asked.token_ids) for asked in self._traces.values()]
-        return sum(min(tokens, other) for other in others) > before
+        others = len(self._pending) + len(self._traces)
+        before = min(self._waiting_tokens, others * tokens)
+        return time.monotonic() + (before + tokens) / self._pace > deadline
 
     def _seconds_for(self, tokens: int) -> float:
         return tokens / (self._pace or _GUESSED_PACE)
