@@ -15,22 +15,16 @@ from pydantic import BaseModel, ValidationError
 from service.errors import ContentEncodingError, MediaTypeError
 
 
-async def json_only(request: Request) -> None:
-    """Refuse a body that does not claim to be JSON."""
-    if not _claims_json(request):
-        raise MediaTypeError
-
-
 class JsonRoute(APIRoute):
-    """A route whose body is JSON as it is: one that is compressed is refused, and not taken for damaged JSON."""
+    """A route whose body is JSON as it is: what does not claim to be, or is compressed, is refused and not parsed."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what handles a request."""
         usual = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-                raise ContentEncodingError
+            await request.body()  # whatever is wrong with it, its size and its pace are seen to first
+            _check_claims(request)
             return await usual(request)
 
         return handle
@@ -48,10 +42,10 @@ class DirectRoute(JsonRoute):
         record: type[BaseModel] = next(iter(signature(endpoint).parameters.values())).annotation
 
         async def handle(request: Request) -> Response:
-            if not _claims_json(request) or "content-encoding" in request.headers:
-                return await usual(request)
+            body = await request.body()
+            _check_claims(request)
             try:
-                asked = record.model_validate_json(await request.body())
+                asked = record.model_validate_json(body)
             except ValidationError:
                 return await usual(request)
             answer: Response = await endpoint(asked, request.app.state.inference)
@@ -60,6 +54,16 @@ class DirectRoute(JsonRoute):
         return handle
 
 
-def _claims_json(request: Request) -> bool:
+def _check_claims(request: Request) -> None:
+    """Look what the headers say that the body is.
+
+    Raises:
+        ContentEncodingError: It is compressed.
+        MediaTypeError: It is no JSON.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise ContentEncodingError
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+    has_json_inside = media_type.startswith("application/") and media_type.endswith("+json")
+    if media_type != "application/json" and not has_json_inside:
+        raise MediaTypeError

@@ -4,9 +4,9 @@ import asyncio
 import time
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from service.bodies import JsonRoute, json_only
+from service.bodies import JsonRoute
 from service.comparison import compare_document
 from service.comparison_schemas import CompareRequest, CompareResponse, OcclusionResponse
 from service.contract import problem_answers
@@ -28,7 +28,6 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 memory = APIRouter(
     route_class=JsonRoute,
     tags=["memory"],
-    dependencies=[Depends(json_only)],
 )
 
 

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from service import answers
-from service.bodies import DirectRoute, json_only
+from service.bodies import DirectRoute
 from service.contract import OF_A_BODY, OF_A_TEXT, OF_THE_ENGINE, problem_answers
 from service.errors import NotReadyError
 from service.inference import Inference
@@ -47,7 +47,6 @@ class OfModel(RequestRecord):
 sentiment = APIRouter(
     route_class=DirectRoute,
     tags=["sentiment"],
-    dependencies=[Depends(json_only)],
 )
 operations = APIRouter(tags=["operations"])
 

@@ -13,8 +13,7 @@ from service.connection import ServedModel
 from service.contract import problem_answers
 from service.errors import NoAtlasError, UnknownUnitError
 from service.existence import check_below
-from service.inference import Inference
-from service.routes import OfModel
+from service.routes import Model, OfModel
 from service.units_schemas import LayerUnits, UnitOverview, UnitResponse, UnitsResponse
 
 _TOP_CHARACTERS = 8
@@ -38,15 +37,14 @@ class _OfLayer(OfModel):
     layer: int = Field(default=0, strict=False, description="Its layer, counted from 0 at the bottom.")
 
 
-async def _model_atlas(request: Request, name: str | None) -> ModelAtlas:
+async def _model_atlas(request: Request, model: Model, name: str | None) -> ModelAtlas:
     """Give a model and its atlas.
 
     Raises:
         NoAtlasError: There is none that can be read; the log says why, if there is a file.
     """
     files: FilesBesideModels[Atlas] = request.app.state.atlases
-    inference: Inference = request.app.state.inference
-    served = inference.find(name)
+    served = model.find(name)
     atlas = await files.of(served)
     if atlas is None:
         raise NoAtlasError
@@ -59,11 +57,11 @@ _PROBLEMS = ("unknown-model", "no-atlas", "invalid-request", "internal-error", "
 
 
 @router.get("", operation_id="units", summary="Every hidden unit of the model", responses=problem_answers(*_PROBLEMS))
-async def units(request: Request, asked: Annotated[OfModel, Query()]) -> UnitsResponse:
+async def units(model: Model, request: Request, asked: Annotated[OfModel, Query()]) -> UnitsResponse:
     """List the units with what each of them tells, over many texts. Worked out by `python -m training atlas`."""
-    model, atlas = await _model_atlas(request, asked.model)
+    served, atlas = await _model_atlas(request, model, asked.model)
     layers = [LayerUnits(layer=layer.layer, units=[_overview(unit) for unit in layer.units]) for layer in atlas.layers]
-    return UnitsResponse(model=served_name(model), source=_source(atlas), layers=layers)
+    return UnitsResponse(model=served_name(served), source=_source(atlas), layers=layers)
 
 
 @router.get(
@@ -72,13 +70,13 @@ async def units(request: Request, asked: Annotated[OfModel, Query()]) -> UnitsRe
     summary="One hidden unit",
     responses=problem_answers(*_PROBLEMS, "unknown-unit"),
 )
-async def unit_of(unit: int, request: Request, asked: Annotated[_OfLayer, Query()]) -> UnitResponse:
+async def unit_of(unit: int, model: Model, request: Request, asked: Annotated[_OfLayer, Query()]) -> UnitResponse:
     """Say what moves a unit: the characters that raise and lower its long-term memory, its gates, and what it tells."""
-    model, atlas = await _model_atlas(request, asked.model)
+    served, atlas = await _model_atlas(request, model, asked.model)
     record = _find(atlas, asked.layer, unit)
     return UnitResponse(
         **dict(record),
-        model=served_name(model),
+        model=served_name(served),
         source=_source(atlas),
         layer=asked.layer,
         bin_edges=[round(2 * edge / atlas.bins - 1, 9) for edge in range(atlas.bins + 1)],

@@ -16,6 +16,8 @@ import httpx
 
 from tests.service_fixtures import PATIENCE
 
+LONG = 1000  # seconds, more than any test takes: what lasts so long ends because a test ends it
+
 T = TypeVar("T")
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bodies import DirectRoute, json_only
+from service.bodies import DirectRoute, JsonRoute
 from service.schemas import BatchRequest, PredictRequest
 from tests.service_fixtures import Client
 
@@ -22,10 +22,8 @@ async def _inference(request: Request) -> object:
 _Model = Annotated[object, Depends(_inference)]
 
 
-def _router(route: type[DirectRoute] | None) -> APIRouter:
-    router = APIRouter(dependencies=[Depends(json_only)])
-    if route is not None:
-        router.route_class = route
+def _router(route: type[JsonRoute]) -> APIRouter:
+    router = APIRouter(route_class=route)
 
     @router.post("/predict")
     async def predict(asked: PredictRequest, model: _Model) -> Response:
@@ -43,7 +41,7 @@ def client() -> Iterator[Client]:
     app = FastAPI()
     app.state.inference = "the engine"
     app.include_router(_router(DirectRoute), prefix="/short")
-    app.include_router(_router(None), prefix="/long")
+    app.include_router(_router(JsonRoute), prefix="/long")
     with asyncio.Runner() as runner:
         yield Client(app, runner)
 

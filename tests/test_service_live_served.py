@@ -17,7 +17,7 @@ from websockets.typing import Origin, Subprotocol
 from service.live_routes import most_message_bytes
 from service.settings import Settings
 from tests.live_fixtures import PROTOCOL, Closed, Transcript, as_subprotocol, assert_close
-from tests.served import Served, eventually, served
+from tests.served import LONG, Served, eventually, served
 from tests.service_fixtures import PATIENCE, stopped
 from tests.tiny import tiny_artifacts
 
@@ -153,7 +153,7 @@ def test_the_last_signal_closes_sessions_and_neither_texts_nor_keys_are_in_the_l
 
 
 def test_while_the_service_drains_sessions_are_answered_and_opened(artifacts: Path, tmp_path: Path) -> None:
-    with served(tmp_path, artifacts, drain_seconds=1000) as server:
+    with served(tmp_path, artifacts, drain_seconds=LONG) as server:
         eventually(server.is_ready)
         with _connect(server) as socket:
             server.signal(signal.SIGTERM)

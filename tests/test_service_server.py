@@ -15,13 +15,12 @@ import httpx
 import pytest
 
 from service.server import _obey_pipe, _reload_whenever
-from tests.served import Served, eventually, served
+from tests.served import LONG, Served, eventually, served
 from tests.service_fixtures import PATIENCE, assert_problem
 from tests.tiny import tiny_artifacts
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
 BODY = b'{"text":"Worst"}'
-LONG = 1000  # seconds, more than any test takes: what lasts so long ends because a test ends it
 
 
 @pytest.fixture(scope="module")

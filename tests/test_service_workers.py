@@ -10,13 +10,12 @@ import httpx
 import pytest
 
 from service.workers import _SHARED_MEMORY
-from tests.served import Served, eventually, served
+from tests.served import LONG, Served, eventually, served
 from tests.service_fixtures import PATIENCE, is_running
 from tests.tiny import tiny_artifacts
 
 WORKERS = 2
 TEXT = "Worst"
-LONG = 1000  # seconds, more than any test takes: what lasts so long ends because a test ends it
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from service.client.calls import to_json
-from service.client.errors import ProblemError, RefusedError, UnexpectedAnswerError, error_of
+from service.client.errors import DeadlineError, ProblemError, RefusedError, UnexpectedAnswerError, error_of
 from service.schemas import FieldError, Limits, Problem
 
 _INDEX = re.compile(r"(?<=\btexts\[)\d+(?=\])")
@@ -58,8 +58,14 @@ class Part(NamedTuple):
     start: int
     texts: Sequence[str]
 
-    def halves(self) -> "tuple[Part, Part]":
-        """Divide it, for a service that was too slow for all of it: each is asked of alone, and so is sooner done."""
+    def halves_after(self, error: ProblemError, *, in_time: bool) -> "tuple[Part, Part]":
+        """Divide it, if it was too much at once and there is time left: each is asked of alone, and so is sooner done.
+
+        Raises:
+            ProblemError: It was something else, or the end of it; as an error of the whole batch.
+        """
+        if not (isinstance(error, DeadlineError) and len(self.texts) > 1 and in_time):
+            raise self.error_of(error) from None
         middle = len(self.texts) // 2
         return Part(self.start, self.texts[:middle]), Part(self.start + middle, self.texts[middle:])
 

@@ -20,7 +20,7 @@ from service.client.blocking_session import LiveSession, open_session
 from service.client.calls import Answer, BatchOptions, GatesOptions, Request
 from service.client.conversation import Conversation, ViewOptions
 from service.client.core import Core, Gathering, HttpTry, http_failures
-from service.client.errors import BusyError, DeadlineError, NoAnswerError, ProblemError
+from service.client.errors import BusyError, NoAnswerError, ProblemError
 from service.client.gates import Gates
 from service.client.policy import Clock, Policy, SystemClock
 from service.client.trying import drive
@@ -201,10 +201,7 @@ class SentimentClient:
         try:
             return self._ask(calls.predict_batch(part.texts, **options))
         except ProblemError as error:
-            too_much = isinstance(error, DeadlineError) and len(part.texts) > 1
-            if not too_much or self._clock.now() >= until:
-                raise part.error_of(error) from None
-        first, second = part.halves()
+            first, second = part.halves_after(error, in_time=self._clock.now() < until)
         return [*self._ask_part(first, options, until), *self._ask_part(second, options, until)]
 
     def _sizes_of_parts(self) -> Sizes:
