@@ -79,6 +79,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.admin_keys is not None:
         app.include_router(admin.router)
     app.state.metrics = metrics
+    _add_middlewares(app, settings, guard, metrics)
+    problems.install(app)
+    _extend_document(app, guard)
+    return app
+
+
+def _add_middlewares(app: FastAPI, settings: Settings, guard: Guard, metrics: Metrics) -> None:
+    """Put around the routes what looks at each request; each one here stands above those before it."""
     app.add_middleware(HeadAsGet)
     app.add_middleware(HangUp)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.request_seconds)
@@ -93,9 +101,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Watch, observers=observers, keep_bodies=settings.access_log and settings.log_texts)
     if origins:
         app.add_middleware(CrossOrigin, allowed=origins)
-    problems.install(app)
-    _extend_document(app, guard)
-    return app
 
 
 def _extend_document(app: FastAPI, guard: Guard) -> None:
