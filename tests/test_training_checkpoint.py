@@ -18,7 +18,7 @@ def run_state() -> RunState:
     optimizer.step()
     weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     best = {name: tensor + 1 for name, tensor in weights.items()}
-    history = [EpochRecord(0, 0.7, Validation(0.6, 0.5, 0.4), 1.5, 99.0), EpochRecord(1, 0.6, None, 1.0, 9.0)]
+    history = [EpochRecord(0, 0.7, Validation(0.6, 0.5, 0.4, 0.3), 1.5, 99.0), EpochRecord(1, 0.6, None, 1.0, 9.0)]
     return RunState(weights, optimizer.state_dict(), best, best_epoch=0, history=history)
 
 

@@ -173,9 +173,9 @@ def test_metrics_json_holds_every_figure(fitted: Path, config: ArtifactConfig) -
     assert document["test"] == {"grouped": config.metrics["grouped"].model_dump(mode="json")}
     assert document["calibration"] == {"temperature": config.calibration.temperature}
     assert [record["epoch"] for record in document["epochs"]] == list(range(5))
-    aucs = [record["validation"]["auc"] for record in document["epochs"]]
+    losses = [record["validation"]["calibrated_loss"] for record in document["epochs"]]
     assert config.training is not None
-    assert config.training.best_epoch == aucs.index(max(aucs))
+    assert config.training.best_epoch == losses.index(min(losses))
 
 
 def test_the_learning_curve_is_a_picture(fitted: Path) -> None:
@@ -194,7 +194,10 @@ def test_the_temperature_is_fitted_on_the_held_out_texts(
     rows = hold_out(data, split.train, SplitName.GROUPED, 0.2, 42).test
     predictions = Predictor(raw, "cpu").predict([data.texts[row] for row in rows])
     logits = torch.logit(torch.tensor([p.probability_negative for p in predictions], dtype=torch.float64)).float()
-    assert fit_temperature(data.labels[rows], logits.numpy()) == pytest.approx(config.calibration.temperature, rel=1e-2)
+    temperature, loss = fit_temperature(data.labels[rows], logits.numpy())
+    assert temperature == pytest.approx(config.calibration.temperature, rel=1e-2)
+    epochs = json.loads((fitted / "metrics.json").read_bytes())["epochs"]
+    assert loss == pytest.approx(min(record["validation"]["calibrated_loss"] for record in epochs), rel=1e-2)
 
 
 def test_the_same_seed_gives_the_same_weights(data: LabelledTexts, fitted: Path, tmp_path: Path) -> None:

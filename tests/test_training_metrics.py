@@ -76,16 +76,20 @@ def test_a_model_that_always_says_the_same_has_an_auc_of_a_half() -> None:
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 def test_a_known_temperature_is_recovered(temperature: float) -> None:
-    """Labels drawn with sigmoid(logit) as their probability, and logits then made too sure or not sure enough."""
+    """Labels drawn with sigmoid(logit) as their probability, and logits then made too sure or not sure enough.
+
+    The loss is then that of the probabilities themselves.
+    """
     random = np.random.default_rng(0)
     logits = random.normal(0, 2, 50_000)
     labels = (random.random(50_000) < 1 / (1 + np.exp(-logits))).astype(np.int64)
-    found = fit_temperature(labels, (logits * temperature).astype(np.float32))
+    found, loss = fit_temperature(labels, (logits * temperature).astype(np.float32))
     assert found == pytest.approx(temperature, rel=0.03)
+    assert loss == pytest.approx(log_loss(labels, 1 / (1 + np.exp(-logits))), rel=1e-3)
 
 
 def test_the_temperature_stays_within_bounds() -> None:
     """A network that is never wrong asks for 0, one that is always wrong for infinity."""
     labels, logits = np.array([0, 1]), np.array([-3.0, 3.0], dtype=np.float32)
-    assert fit_temperature(labels, logits) == pytest.approx(0.25, rel=0.01)
-    assert fit_temperature(1 - labels, logits) == pytest.approx(10, rel=0.01)
+    assert fit_temperature(labels, logits)[0] == pytest.approx(0.25, rel=0.01)
+    assert fit_temperature(1 - labels, logits)[0] == pytest.approx(10, rel=0.01)

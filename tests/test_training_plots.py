@@ -11,7 +11,7 @@ from tests.tiny import tiny_artifacts
 from training.checkpoint import EpochRecord, Validation
 from training.plots import confusion_picture, learning_curve, trace_picture
 
-HISTORY = [EpochRecord(number, 0.7 - number / 10, Validation(0.6, 0.5, 0.5), 1.0, 10.0) for number in range(3)]
+HISTORY = [EpochRecord(number, 0.7 - number / 10, Validation(0.6, 0.55, 0.5, 0.5), 1.0, 10.0) for number in range(3)]
 SCORES = Scores(rows=10, accuracy=0.7, auc=0.8, log_loss=0.5, f1=0.6, calibration_error=0.1, confusion=((4, 1), (2, 3)))
 
 

@@ -17,9 +17,16 @@ from training.errors import CheckpointError
 
 @dataclass(frozen=True)
 class Validation:
-    """How the network did on the held-out texts after an epoch."""
+    """How the network did on the held-out texts after an epoch.
+
+    Attributes:
+        loss: Mean log loss, in nats.
+        calibrated_loss: The same at the temperature that suits these texts best: the best epoch has the least.
+        accuracy, auc: The share of right labels, and the area under the ROC.
+    """
 
     loss: float
+    calibrated_loss: float
     accuracy: float
     auc: float
 

@@ -245,7 +245,8 @@ def _calibrate(model: SentimentLSTM, validation: Corpus) -> Calibration:
     if len(validation) == 0:
         return Calibration()
     logits = predict_logits(model, validation).numpy()
-    return Calibration(temperature=fit_temperature(validation.labels.cpu().numpy(), logits))
+    temperature, _ = fit_temperature(validation.labels.cpu().numpy(), logits)
+    return Calibration(temperature=temperature)
 
 
 def _training_record(

@@ -49,12 +49,17 @@ def calibration_error(labels: Labels, probabilities: Probabilities, bins: int = 
     return float(np.abs(gaps).sum() / sizes.sum())
 
 
-def fit_temperature(labels: Labels, logits: npt.NDArray[np.float32]) -> float:
-    """Find the temperature that minimises the log loss of sigmoid(logits / temperature) (Guo et al., 2017)."""
+def fit_temperature(labels: Labels, logits: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Find the temperature that minimises the log loss of sigmoid(logits / temperature) (Guo et al., 2017).
+
+    Returns:
+        The temperature, and the mean log loss with it, in nats.
+    """
     signed = np.where(labels == NEGATIVE, logits, -logits).astype(np.float64)
 
     def loss(log_temperature: float) -> float:
         return float(np.logaddexp(0.0, -signed / np.exp(log_temperature)).mean())
 
     # From 1/4 to 10: a network that is never wrong on a little validation data would ask for 0.
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.25), np.log(10.0)), method="bounded").x))
+    found = minimize_scalar(loss, bounds=(np.log(0.25), np.log(10.0)), method="bounded")
+    return float(np.exp(found.x)), float(found.fun)

@@ -34,11 +34,13 @@ def learning_curve(history: Sequence[EpochRecord], best_epoch: int) -> bytes:
     if validated:
         at = [epoch for epoch, _ in validated]
         axes.plot(at, [found.loss for _, found in validated], color=ORANGE, marker=".", label="validation loss")
+        calibrated = [found.calibrated_loss for _, found in validated]
+        axes.plot(at, calibrated, color=ORANGE, linestyle=":", label="validation loss, calibrated")
         axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"kept: epoch {best_epoch}")
         right = axes.twinx()
         right.plot(at, [found.accuracy for _, found in validated], color=ORANGE, linestyle="--")
         right.set_ylabel("validation accuracy (dashed)")
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=4)
     return png(figure)
 
 

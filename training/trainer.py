@@ -15,7 +15,7 @@ from training.checkpoint import EpochRecord, RunState, Validation, load_checkpoi
 from training.corpus import Batch, Corpus
 from training.distillation import LessonBatch, Student, lesson_losses
 from training.errors import TrainingError
-from training.metrics import accuracy_and_auc
+from training.metrics import accuracy_and_auc, fit_temperature
 from training.recipe import Recipe
 
 _SCORING_BATCH = 256
@@ -191,7 +191,9 @@ def _validate(model: SentimentLSTM, validation: Corpus) -> Validation | None:
     logits, labels = predict_logits(model, validation), validation.labels.cpu()
     loss = float(nn.functional.binary_cross_entropy_with_logits(logits, labels))
     _check_finite(loss)
-    return Validation(loss, *accuracy_and_auc(labels.numpy(), logits.sigmoid().numpy()))
+    _, calibrated_loss = fit_temperature(labels.numpy(), logits.numpy())
+    accuracy, auc = accuracy_and_auc(labels.numpy(), logits.sigmoid().numpy())
+    return Validation(loss, calibrated_loss, accuracy, auc)
 
 
 def _check_finite(loss: float) -> None:
@@ -208,8 +210,9 @@ def _after_epoch(
         return state
     state.history = [*before.history, record]
     best = before.history[before.best_epoch].validation
-    # The area under the curve, because calibration comes later and accuracy is the noisier of the two.
-    if record.validation is not None and best is not None and record.validation.auc <= best.auc:
+    # As it would ship: calibrated, so that a network that has become too sure of itself does not lose by that. Accuracy
+    # and the area under the curve jump about more on a thousand texts.
+    if record.validation and best and record.validation.calibrated_loss >= best.calibrated_loss:
         state.best_weights, state.best_epoch = before.best_weights, before.best_epoch
     return state
 
