@@ -22,21 +22,14 @@ import torch
 from charlstm.batching import MOST_SEATS, Finished
 from charlstm.clamp import Clamp, check_clamps
 from charlstm.readout import FloatArray
+from service.admission import Admission, Limits
 from service.loaded_model import MOST_STEPS_TOGETHER, MOST_TEXTS_TOGETHER, Address, LoadedModel, Signals, TokenIds
 from service.protocol import Answer, Cancel, Logits, ProtocolError, Rejected, Statistics, Submit, Trace, Traced
 
 _logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.02  # seconds between two looks for questions past their deadline
-_GUESSED_PACE = 50_000.0  # tokens a second, for saying when to ask again
 _MOST_FAILURES = 10  # in a row, after which the device is taken to be broken
-
-
-class Limits(NamedTuple):
-    """How much may be under way: texts, and tokens of them. One question is taken at any size if nothing else is."""
-
-    texts: int
-    tokens: int
 
 
 class Reply(NamedTuple):
@@ -84,14 +77,11 @@ class Engine:
     """
 
     def __init__(self, models: Sequence[LoadedModel], limits: Limits) -> None:
-        self._limits = limits
+        self._admission = Admission(limits)
         # The newest first. Those before them are kept: questions that name them may be on their way.
         self._generations = [models]
         self._pending: dict[Address, _Pending] = {}
         self._traces: OrderedDict[Address, _PendingTrace] = OrderedDict()
-        self._waiting_tokens = 0
-        self._waiting_texts = 0
-        self._pace: float | None = None  # tokens a second with all seats taken; nobody knows before that has been
         self._totals = [0] * 6
         self._next_look = 0.0
         self._failures = 0
@@ -132,8 +122,9 @@ class Engine:
         token_ids = _read_token_ids(question.token_ids, lengths, model)
         if not lengths:
             return [Reply(worker, Logits(question.id, [], 0.0, 0.0))]
-        if self._is_too_much(len(lengths), len(token_ids), question.deadline):
-            return [Reply(worker, Rejected(question.id, "overloaded", self._seconds_for(self._waiting_tokens)))]
+        others = len(self._pending) + len(self._traces)
+        if not self._admission.has_room(len(lengths), len(token_ids), others, question.deadline):
+            return [Reply(worker, Rejected(question.id, "overloaded", self._admission.seconds_left))]
         if isinstance(question, Trace):
             _check_clamps(question, model, len(token_ids))
             states = _read_states(question, model)
@@ -141,8 +132,7 @@ class Engine:
         else:
             self._pending[address] = _Pending(model, lengths, question.deadline)
             _join(model, address, token_ids, lengths)
-        self._waiting_texts += len(lengths)
-        self._waiting_tokens += len(token_ids)
+        self._admission.add(len(lengths), len(token_ids))
         return []
 
     def forget(self, worker: int) -> None:
@@ -168,25 +158,7 @@ class Engine:
     def statistics(self) -> Statistics:
         """Return how much waits now, and what has been done since the start."""
         seated = sum(model.batch.seated for model in self._all_models())
-        return Statistics(self._waiting_texts, self._waiting_tokens, seated, *self._totals)
-
-    def _is_too_much(self, texts: int, tokens: int, deadline: float) -> bool:
-        """Whether a question would go over a limit, or be late; one that could never be taken otherwise is alone."""
-        if self._waiting_texts == 0:
-            return False
-        over = self._waiting_texts + texts > self._limits.texts or self._waiting_tokens + tokens > self._limits.tokens
-        return over or self._would_be_late(tokens, deadline)
-
-    def _would_be_late(self, tokens: int, deadline: float) -> bool:
-        """Whether the pace says so. Questions take turns: one waits for as much of each other as it has itself."""
-        if self._pace is None:
-            return False
-        others = len(self._pending) + len(self._traces)
-        before = min(self._waiting_tokens, others * tokens)
-        return time.monotonic() + (before + tokens) / self._pace > deadline
-
-    def _seconds_for(self, tokens: int) -> float:
-        return tokens / (self._pace or _GUESSED_PACE)
+        return Statistics(self._admission.texts, self._admission.tokens, seated, *self._totals)
 
     def _retire(self) -> None:
         """Let go of models before the last, once nothing is asked of them any more."""
@@ -215,7 +187,7 @@ class Engine:
             asked = self._pending[address]
             asked.waited = min(asked.waited, waited) if asked.logits else waited
             asked.logits[index] = logit
-            self._answered(1, asked.lengths[index])
+            self._admission.remove(1, asked.lengths[index])
             if len(asked.logits) == len(asked.lengths):
                 del self._pending[address]
                 replies.append(Reply(address.worker, _logits(address.id, asked)))
@@ -233,7 +205,7 @@ class Engine:
     def _trace(self, traces: Mapping[Address, _PendingTrace]) -> list[Reply]:
         started = time.perf_counter()
         for asked in traces.values():
-            self._answered(1, len(asked.token_ids))
+            self._admission.remove(1, len(asked.token_ids))
         try:
             found = _run(list(traces.values()))
         except RuntimeError as error:
@@ -250,9 +222,8 @@ class Engine:
         chunk = model.batch.last_chunk
         if chunk is None:
             return
-        if chunk.texts == MOST_SEATS:  # a few texts take about as long as all seats together
-            pace = chunk.tokens / max(seconds, 1e-6)
-            self._pace = pace if self._pace is None else self._pace + 0.05 * (pace - self._pace)
+        if chunk.texts == MOST_SEATS:
+            self._admission.note_full_chunk(chunk.tokens, seconds)
         done = (1, chunk.texts, chunk.seats, chunk.steps, chunk.tokens, chunk.seats * chunk.steps)
         self._totals = [total + more for total, more in zip(self._totals, done, strict=True)]
 
@@ -283,11 +254,11 @@ class Engine:
 
     def _drop(self, addresses: set[Address]) -> None:
         for address in addresses & self._traces.keys():
-            self._answered(1, len(self._traces.pop(address).token_ids))
+            self._admission.remove(1, len(self._traces.pop(address).token_ids))
         dropped = {address: self._pending.pop(address) for address in addresses & self._pending.keys()}
         for asked in dropped.values():
             unread = [length for index, length in enumerate(asked.lengths) if index not in asked.logits]
-            self._answered(len(unread), sum(unread))
+            self._admission.remove(len(unread), sum(unread))
         for model in self._all_models() if dropped else ():
             keys = {
                 (address, index)
@@ -296,10 +267,6 @@ class Engine:
                 for index in range(len(asked.lengths))
             }
             model.batch.leave(keys)
-
-    def _answered(self, texts: int, tokens: int) -> None:
-        self._waiting_texts -= texts
-        self._waiting_tokens -= tokens
 
 
 def _read_token_ids(packed: bytes, lengths: list[int], model: LoadedModel) -> TokenIds:

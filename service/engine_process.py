@@ -24,7 +24,8 @@ import torch
 
 from charlstm.errors import CharLSTMError
 from service import logs
-from service.engine import Engine, Limits, Reply
+from service.admission import Limits
+from service.engine import Engine, Reply
 from service.loader import Loader, Loading, threads_for
 from service.protocol import (
     Answer,

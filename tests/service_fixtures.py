@@ -18,8 +18,9 @@ import httpx
 import msgspec
 from fastapi import FastAPI
 
+from service.admission import Limits
 from service.app import create_app
-from service.engine import Engine, Limits
+from service.engine import Engine
 from service.engine_process import EngineServer
 from service.inference import Inference
 from service.loader import Loader

@@ -19,8 +19,9 @@ from charlstm.predictor import Predictor
 from charlstm.readout import FloatArray
 from charlstm.trace import SIGNALS
 from service import engine as engine_module
+from service.admission import Limits
 from service.connection import logits_of, signals_of
-from service.engine import Engine, Limits, Reply
+from service.engine import Engine, Reply
 from service.loaded_model import LoadedModel
 from service.protocol import Answer, Cancel, Logits, ProtocolError, Rejected, Statistics, Submit, Trace, Traced
 from tests.service_fixtures import LIMITS
@@ -240,7 +241,7 @@ def test_too_much_at_once_is_refused_with_the_time_that_the_rest_will_take(artif
         ((worker, answer),) = engine.ask(2, refused)
         assert worker == 2
         assert isinstance(answer, Rejected)
-        assert answer == Rejected(refused.id, "overloaded", 50 / engine_module._GUESSED_PACE)
+        assert answer == Rejected(refused.id, "overloaded", engine._admission.seconds_left)
     assert engine.ask(2, _submit(4, artifacts, [1] * 25, [1] * 24)) == []
     assert engine.ask(3, _trace(0, artifacts, [1])) == []
     ((_, answer),) = engine.ask(3, _submit(1, artifacts, [1]))
@@ -259,13 +260,10 @@ def test_a_question_of_any_size_is_taken_if_nothing_else_is_under_way(artifacts:
 
 
 def test_what_would_be_late_is_refused_and_not_begun(artifacts: Artifacts) -> None:
-    """As far as the pace is known. Turns are taken, so a short question is not late because of a long one.
-
-    What is alone is taken all the same, for it will never be quicker.
-    """
+    """Turns are taken, so a short question is not late because of a long one."""
     engine = _engine(artifacts)
     soon, later = time.monotonic() + 8, time.monotonic() + 100
-    engine._pace = 10.0
+    engine._admission.pace = 10.0
     assert engine.ask(1, _submit(0, artifacts, [1] * 90, deadline=soon)) == []
     assert engine.ask(2, _submit(1, artifacts, [1] * 50, deadline=soon)) == [Reply(2, Rejected(1, "overloaded", 9.0))]
     assert engine.ask(2, _trace(2, artifacts, [1] * 50, deadline=soon)) == [Reply(2, Rejected(2, "overloaded", 9.0))]
@@ -281,18 +279,18 @@ def test_the_pace_is_that_of_full_chunks(artifacts: Artifacts) -> None:
     engine = _engine(artifacts)
     engine.ask(1, _submit(0, artifacts, [1] * 10))
     _run(engine)
-    assert engine._pace is None
+    assert engine._admission.pace is None
     after_one = engine.statistics()
     assert after_one == Statistics(0, 0, 0, 1, 1, 1, 16, 10, 16)
     engine.ask(1, _submit(1, artifacts, *[[1] * 10] * MOST_SEATS))
     _run(engine)
-    pace, after_many = engine._pace, engine.statistics()
+    pace, after_many = engine._admission.pace, engine.statistics()
     assert pace is not None
     assert pace > 0
     engine.ask(1, _trace(2, artifacts, [1] * 10))
     _run(engine)
     assert engine.statistics() == after_many
-    assert engine._pace == pace
+    assert engine._admission.pace == pace
 
 
 def test_a_model_that_is_not_there_is_stale(artifacts: Artifacts, other_artifacts: Artifacts) -> None:

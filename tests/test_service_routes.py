@@ -328,9 +328,9 @@ def test_an_overloaded_engine_is_a_429_that_says_when_to_come_again(
 ) -> None:
     path = tmp_path / "engine.sock"
     with engine_thread(artifacts, path) as engine, serving(make_app(artifacts, engine_socket=path)) as client:
-        monkeypatch.setattr(engine, "_is_too_much", lambda *_: True)
-        monkeypatch.setattr(engine, "_waiting_tokens", 125_000)
-        monkeypatch.setattr(engine, "_pace", 50_000.0)
+        monkeypatch.setattr(engine._admission, "has_room", lambda *_: False)
+        monkeypatch.setattr(engine._admission, "tokens", 125_000)
+        monkeypatch.setattr(engine._admission, "pace", 50_000.0)
         response = client.post("/predict", {"text": "Worst"})
     assert_problem(response, 429, "overloaded")
     assert response.headers["retry-after"] == "3"
