@@ -142,7 +142,9 @@ class AtlasSource(_Record):
     package_version: str = Field(description="Of this package, which worked them out.", examples=["0.1.0"])
     data: str = Field(description="The data file's name.", examples=["twitter_training.csv"])
     data_sha256: str = Field(description="Hash of the CSV's bytes.")
-    part: str = Field(description="Which of its rows were drawn from.", examples=["test part of the grouped split"])
+    part: str = Field(
+        description="Which of its rows were drawn from.", examples=["test part of the grouped split (seed 42)"]
+    )
     seed: NonNegativeInt = Field(description="The seed of that draw.", examples=[0])
     rows: RowCounts
     steps: PositiveInt = Field(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 from charlstm.documents import read_of_version
 
 CARD: Final = "card.json"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 _NonNegative = Annotated[float, Field(ge=0.0)]
@@ -97,23 +97,26 @@ class Bin(_Record):
     negative: Share = Field(description="The share of them that is labelled negative.")
 
 
+class CalibrationFloor(_Record):
+    """The calibration error that the same probabilities would show by chance, if every one of them were exactly right.
+
+    It is not 0: the texts are finitely many, and those of a group, such as a tweet and its paraphrases, may share a
+    label.
+    """
+
+    draws: PositiveInt = Field(description="How many labels were drawn: one for each group that shares one.")
+    mean: Share
+    low: Share = Field(description="One of twenty would be below.")
+    high: Share = Field(description="One of twenty would be above.")
+
+
 class Reliability(_Record):
     """How far probabilities can be taken at their word."""
 
     temperature: _Positive = Field(description="What logits were divided by.")
     calibration_error: Share = Field(description="Expected calibration error, over 15 bins.")
+    floor: CalibrationFloor
     bins: tuple[Bin, ...] = Field(description="Those bins, without the empty ones.")
-
-
-class CalibrationFloor(_Record):
-    """The calibration error that the same probabilities would show by chance, if every one of them were exactly right.
-
-    It is not 0: the texts are finitely many, and those of a group, such as a tweet and its paraphrases, share a label.
-    """
-
-    mean: Share
-    low: Share = Field(description="One of twenty would be below.")
-    high: Share = Field(description="One of twenty would be above.")
 
 
 class RunOfRecipe(_Record):
@@ -157,7 +160,7 @@ class Speed(_Record):
     name: str
     architecture: str = Field(examples=["1 layer of 256 units, embedding of 64"])
     parameters: PositiveInt
-    accuracy: Share | None = Field(description="On the test part of the grouped split, as recorded.")
+    accuracy: Share | None = Field(description="On the test part of the grouped split, as in the comparison.")
     float32: _Positive = Field(description="Texts per second.")
     bfloat16: _Positive = Field(description="Texts per second.")
 
@@ -182,7 +185,7 @@ class CardInBrief(_Record):
 class Card(_Record):
     """The whole of `card.json`."""
 
-    format_version: Literal[2] = Field(default=FORMAT_VERSION, description="Which layout of the file this is.")
+    format_version: Literal[3] = Field(default=FORMAT_VERSION, description="Which layout of the file this is.")
     model_version: str = Field(description="As in `Artifacts`: whose card this is.")
     package_version: str = Field(description="Of this package, which measured it.")
     data_sha256: str = Field(description="Hash of the CSV's bytes.")
@@ -199,7 +202,6 @@ class Card(_Record):
     spreads: tuple[Spread, ...]
     before: Reliability
     after: Reliability
-    calibration_floor: CalibrationFloor
     changes: tuple[Changed, ...]
     lengths: tuple[Part, ...]
     entities: tuple[Part, ...]

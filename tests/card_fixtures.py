@@ -74,9 +74,18 @@ def made_up_card(version: str, **changes: object) -> Card:
                 std_auc=0.0,
             ),
         ),
-        before=Reliability(temperature=1.0, calibration_error=0.1, bins=(Bin(rows=10, mean=0.6, negative=0.5),)),
-        calibration_floor=CalibrationFloor(mean=0.03, low=0.01, high=0.05),
-        after=Reliability(temperature=1.7, calibration_error=0.02, bins=(Bin(rows=10, mean=0.52, negative=0.5),)),
+        before=Reliability(
+            temperature=1.0,
+            calibration_error=0.1,
+            floor=CalibrationFloor(draws=10, mean=0.025, low=0.01, high=0.04),
+            bins=(Bin(rows=10, mean=0.6, negative=0.5),),
+        ),
+        after=Reliability(
+            temperature=1.7,
+            calibration_error=0.02,
+            floor=CalibrationFloor(draws=10, mean=0.03, low=0.01, high=0.05),
+            bins=(Bin(rows=10, mean=0.52, negative=0.5),),
+        ),
         changes=(
             Changed(
                 name="upper case", rows=10, accuracy=0.6, auc=0.7, altered=9, altered_before=0.7, altered_after=0.55

@@ -40,7 +40,7 @@ def test_the_card_of_another_version_is_ignored_and_why_is_told(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 1}, "format_version 2, found 1"),
+        ({"format_version": 1}, "format_version 3, found 1"),
         ({"model_version": None}, "model_version"),
         ({"machine": 5}, "valid figures in machine"),
         ({"low_precision": {}}, "valid figures in low_precision"),

@@ -21,6 +21,7 @@ from charlstm.atlas import Atlas, TokenEffect, UnitAtlas, load_atlas
 from charlstm.gates import LayerSignals, trace_layers
 from charlstm.model import SentimentLSTM
 from tests.tiny import HIDDEN_SIZE, tiny_artifacts
+from tests.trained import trained_on
 from tests.training_data import Row, labelled, sentiment_rows, write_kaggle, write_rows
 from training import atlas as atlas_module
 from training.atlas import AtlasSettings, compute_atlas
@@ -247,6 +248,15 @@ def test_the_same_settings_give_the_same_atlas(predictor: Predictor, data: Label
     assert other.rows.positive + other.rows.negative == first.rows.positive + first.rows.negative == 10
 
 
+def test_an_atlas_of_texts_that_the_model_knows_says_so(tiny_predictor: Predictor, data: LabelledTexts) -> None:
+    model = trained_on(tiny_predictor, data, SplitName.GROUPED, 5)
+    part = "test part of the grouped split (seed 5)"
+    assert compute_atlas(model, data, AtlasSettings(split_seed=5), ignore).part == part
+    known = np.isin(split_rows(data, SplitName.GROUPED, 6).test, split_rows(data, SplitName.GROUPED, 5).train).mean()
+    part = f"test part of the grouped split (seed 6); the model was trained on {known:.0%} of these texts"
+    assert compute_atlas(model, data, AtlasSettings(split_seed=6), ignore).part == part
+
+
 @pytest.mark.parametrize("split", list(SplitName))
 def test_texts_come_from_the_part_that_was_not_trained_on(
     tiny_predictor: Predictor, data: LabelledTexts, split: SplitName
@@ -255,7 +265,7 @@ def test_texts_come_from_the_part_that_was_not_trained_on(
     test = split_rows(data, split, 5).test
     settings = AtlasSettings(split=split, split_seed=5, snippets=True)
     found = compute_atlas(tiny_predictor, data, settings, ignore)
-    assert found.part == f"test part of the {split.value} split"
+    assert found.part == f"test part of the {split.value} split (seed 5)"
     assert (found.rows.positive, found.rows.negative) == tuple(np.bincount(data.labels[test]))
     allowed = [data.texts[row] for row in test]
     assert all(
@@ -343,7 +353,7 @@ def test_the_command_writes_the_atlas_into_the_models_folder(tmp_path: Path, run
     version = load_artifacts(model).version
     assert run_main("atlas", model, data) == (
         0,
-        f"wrote {model / 'atlas.json'}, from 48 texts (test part of the grouped split)\n",
+        f"wrote {model / 'atlas.json'}, from 48 texts: test part of the grouped split (seed 42)\n",
     )
     found = load_atlas(model, version)
     assert found is not None

@@ -39,8 +39,9 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
         "| grouped | 42 | 2 | 0.7500 ± 0.0707 | 0.8000 ± 0.0000 |",
         "2 of 10 test texts stand word for word, in whatever case, among the texts that it learnt from",
         "on the other 8 its accuracy is 0.6500 (AUC 0.7500).",
-        "0.1000 as trained, 0.0200 with logits divided by the temperature 1.700",
-        "would show 0.0300 by chance, and in nine of ten cases 0.0100 to 0.0500:",
+        "| as trained | 0.1000 | 0.0250 | 0.0100 to 0.0400 |",
+        "| with logits divided by the temperature 1.700 | 0.0200 | 0.0300 | 0.0100 to 0.0500 |",
+        "the texts are finitely many.\n",
         "| upper case | 0.600 | 0.700 | 9 | 0.700 | 0.550 |",
         "| without emoji | 0.700 | 0.800 | 0 |  |  |",
         "| 1 to 9 characters | 10 | 0.700 | 0.800 |",
@@ -61,9 +62,15 @@ def test_the_page_tells(artifacts: Artifacts, line: str) -> None:
     assert line in card_page(CARD, artifacts)
 
 
+def test_texts_that_share_a_label_are_counted_once(artifacts: Artifacts) -> None:
+    shared = CARD.after.model_copy(update={"floor": CARD.after.floor.model_copy(update={"draws": 4})})
+    page = card_page(CARD.model_copy(update={"after": shared}), artifacts)
+    assert "those of a group share a label, which leaves 4 labels to chance" in page
+
+
 def test_each_table_has_as_many_cells_in_every_row(artifacts: Artifacts) -> None:
     tables = [block for block in card_page(CARD, artifacts).split("\n\n") if block.startswith("| ")]
-    assert len(tables) == 9
+    assert len(tables) == 10
     for table in tables:
         cells = {line.replace("\\|", "").count("|") for line in table.splitlines() if not line.startswith("|---")}
         assert len(cells) == 1, table

@@ -169,7 +169,7 @@ def test_fit_writes_a_model_and_says_how_it_did(runs: dict[str, tuple[str, str]]
     config = load_artifacts(model).config
     assert set(config.metrics) == {"grouped", "article"}
     for split, scores in config.metrics.items():
-        assert f"test part of the {split} split" in stdout
+        assert f"test part of the {split} split (seed 42)" in stdout
         assert f"{scores.accuracy:.4f}" in stdout
     assert stderr.count("validation loss") == 6  # 3 epochs, 2 models
     assert f"wrote {model / 'model.safetensors'}" in stderr
@@ -189,7 +189,11 @@ def test_evaluate_prints_json_and_draws(
     found = json.loads(stdout)
     expected = evaluate(Predictor.load(model, "cpu"), read_data(data), SplitName.GROUPED, 42)
     assert found["scores"] == expected.scores.model_dump(mode="json")
-    assert (found["part"], found["seen"], found["paraphrases_seen"]) == ("test part of the grouped split", 0, 0)
+    assert (found["part"], found["seen"], found["paraphrases_seen"]) == (
+        "test part of the grouped split (seed 42)",
+        0,
+        0,
+    )
     assert found["scores"] == load_artifacts(model).config.metrics["grouped"].model_dump(mode="json")
     assert (folder / "confusion.png").read_bytes().startswith(PNG)
     assert stderr == ""
@@ -277,6 +281,28 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(
     again = run_main(*fit_arguments(data, tmp_path / "model", 3), "--fresh")[2]
     assert again.startswith("interrupted: no model is written; repeat the command without --fresh to go on")
     assert files(tmp_path) == set()
+
+
+def test_ctrl_c_in_the_second_training_says_what_is_left_to_do(
+    data: Path, tmp_path: Path, run_main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeated, the command has the second score, too."""
+    trained: list[str] = []
+    run_started = TerminalProgress.run_started
+
+    def start_run(self: TerminalProgress, title: str, epochs: int) -> None:
+        trained.append(title)
+        if trained == ["grouped split", "article split"]:
+            raise KeyboardInterrupt
+        run_started(self, title, epochs)
+
+    monkeypatch.setattr(TerminalProgress, "run_started", start_run)
+    arguments = (*fit_arguments(data, tmp_path / "model", 2), "--also-score", "article")
+    code, stdout, stderr = run_main(*arguments)
+    assert (code, "test part of the article split" in stdout) == (0, False)
+    assert "stopped before the score on the article split; repeat the command to go on\n" in stderr
+    code, stdout, stderr = run_main(*arguments)
+    assert (code, "test part of the article split" in stdout, "stopped" in stderr) == (0, True, False)
 
 
 def assert_one_line(ended: tuple[int, str, str], message: str) -> None:

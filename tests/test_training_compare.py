@@ -16,7 +16,7 @@ from charlstm.config import Scores
 from tests.trained import record_of, save_trained
 from tests.training_data import labelled, sentiment_rows
 from training import baselines
-from training.baselines import LEXICON, MAJORITY, SENTENCES, score_baselines
+from training.baselines import LEXICON, MAJORITY, SENTENCES, WORDS_AND_SENTENCES, score_baselines
 from training.compare import NO_LEXICON, RECORDED, Candidate, compare, load_candidates
 from training.data import LabelledTexts
 from training.errors import TrainingError
@@ -90,7 +90,28 @@ def test_embeddings_go_under_scikit_learns_logistic_regression(data: LabelledTex
     (ours,) = (one.reached["grouped"] for one in found.contestants if one.name == SENTENCES)
     regression = LogisticRegression(max_iter=1000).fit(embeddings[split.train], data.labels[split.train])
     assert ours.accuracy == regression.score(embeddings[split.test], data.labels[split.test])
-    assert SENTENCES not in {one.name for one in compare(data, [], [SplitName.GROUPED], 3, ignore).contestants}
+    without = {one.name for one in compare(data, [], [SplitName.GROUPED], 3, ignore).contestants}
+    assert not without & {SENTENCES, WORDS_AND_SENTENCES}
+
+
+@pytest.mark.parametrize(("name", "penalty"), [(SplitName.GROUPED, 2.0), (SplitName.ARTICLE, 30.0)])
+def test_words_and_embeddings_go_together_under_logistic_regression(
+    data: LabelledTexts, name: SplitName, penalty: float
+) -> None:
+    split = split_rows(data, name, 3)
+    embeddings = np.random.default_rng(0).normal(size=(len(data.texts), 5)).astype(np.float32)
+    embeddings[:, 0] += data.labels
+    found = compare(data, [], [name], 3, ignore, embeddings=embeddings)
+    (ours,) = (one.reached[name] for one in found.contestants if one.name == WORDS_AND_SENTENCES)
+    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit(data.texts_of(split.train))
+    learn, test = (
+        np.hstack([words.transform(data.texts_of(rows)).toarray(), 2.0 * embeddings[rows]])
+        for rows in (split.train, split.test)
+    )
+    regression = LogisticRegression(C=penalty, max_iter=1000).fit(learn, data.labels[split.train])
+    scores = regression.decision_function(test)
+    assert ours.auc == pytest.approx(roc_auc_score(data.labels[split.test], scores), abs=1e-2)
+    assert ours.accuracy == pytest.approx(regression.score(test, data.labels[split.test]), abs=2 / len(split.test))
 
 
 def test_the_lexicon_knows_plain_words(reached: dict[str, Reached], data: LabelledTexts) -> None:

@@ -116,11 +116,20 @@ def test_without_a_group_column_there_are_no_groups(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ids", "numbers"),
-    [(("10", "9", "10", "100"), [1, 0, 1, 2]), (("b10", "b9", "b10", "a"), [1, 2, 1, 0])],
-    ids=["numbers", "names"],
+    [
+        (("10", "9", "10", "100"), [1, 0, 1, 2]),
+        (("b10", "b9", "b10", "a"), [1, 2, 1, 0]),
+        (("9007199254740993", "9007199254740992", "9", "1" * 5000), [2, 1, 0, 3]),
+        (("1e3", "1000", "007", "7"), [2, 1, 0, 3]),
+        (("", "b", "", "b"), [1, 0, 2, 0]),
+    ],
+    ids=["numbers", "names", "large numbers", "other ways to write a number", "blank"],
 )
 def test_groups_are_numbered_in_their_own_order(path: Path, ids: tuple[str, ...], numbers: list[int]) -> None:
-    """In the order of numbers where all are numbers, else of the alphabet; not in that of their first appearance."""
+    """In the order of numbers where all are numbers, else of the alphabet; not in that of their first appearance.
+
+    Two cells are one group only if they are the same; blank ones belong to nobody.
+    """
     rows = [row._replace(tweet_id=tweet_id) for tweet_id, row in zip(ids, [GOOD, BAD] * 2, strict=True)]
     groups = read_data(write_rows(path, rows)).groups
     assert groups is not None
@@ -165,6 +174,11 @@ def test_texts_that_only_their_label_keeps_out_are_unlabelled(path: Path) -> Non
     assert data.unlabelled_as == ("Neutral", "Irrelevant")
     without_groups = read_data(path, DataFormat(group_column=""))
     assert without_groups.unlabelled == ("it is", "shoes", "good as such")
+
+
+def test_two_rows_without_a_group_are_no_paraphrases(path: Path) -> None:
+    data = read_data(write_rows(path, [GOOD._replace(tweet_id=""), BAD, Row("", "game", "Neutral", "it is")]))
+    assert data.unlabelled == ("it is",)
 
 
 def test_what_texts_are_about_is_kept(path: Path) -> None:

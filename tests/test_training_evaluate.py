@@ -34,7 +34,7 @@ def test_the_scores_are_scikit_learns_of_the_predictions(
     p = [prediction.probability_negative for prediction in said]
     negative = [prediction.label == "negative" for prediction in said]
     found = evaluate(tiny_predictor, data, split, 5)
-    assert found.part == ("all rows" if split is None else f"test part of the {split} split")
+    assert found.part == ("all rows" if split is None else f"test part of the {split} split (seed 5)")
     assert found.scores.rows == len(rows)
     assert found.scores.accuracy == accuracy_score(labels, negative)
     assert found.scores.auc == pytest.approx(roc_auc_score(labels, p))

@@ -523,6 +523,35 @@ def test_a_second_split_that_cannot_be_is_found_before_training(tmp_path: Path) 
     assert listener.epochs == []
 
 
+@pytest.mark.parametrize("part", ["training", "validation", "test"])
+def test_a_second_split_with_a_part_of_one_label_is_found_before_training(part: str, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, also_score=SplitName.ARTICLE)
+    listener = Listener()
+    with pytest.raises(TrainingError, match=f"the {part} part of the article split needs texts of both labels"):
+        fit(of_one_label(SplitName.ARTICLE, part), tmp_path, settings, listener)
+    assert listener.epochs == []
+
+
+def test_another_run_in_the_second_ones_place_is_found_before_training(data: LabelledTexts, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        fit(data, tmp_path, dataclasses.replace(changed(epochs=2), split=SplitName.ARTICLE), Listener(KilledError, 1))
+    listener = Listener()
+    with pytest.raises(CheckpointError, match="other data or settings"):
+        fit(data, tmp_path, BOTH_SPLITS, listener)
+    assert listener.epochs == []
+
+
+def test_a_second_training_that_fails_leaves_the_first_model(data: LabelledTexts, fitted: Path, tmp_path: Path) -> None:
+    """Repeated, the first one is not trained again."""
+    with pytest.raises(TrainingError):
+        fit(data, tmp_path, BOTH_SPLITS, Listener(TrainingError, 2, model=1))
+    assert_same(weights(tmp_path), weights(fitted))
+    resumed = Listener()
+    assert set(fit(data, tmp_path, BOTH_SPLITS, resumed).metrics) == {"grouped", "article"}
+    assert resumed.epochs == [2, 3, 4]
+    assert files(tmp_path) == FILES
+
+
 @pytest.mark.parametrize("damage", [lambda tensor: tensor * float("nan"), lambda tensor: tensor[:1]])
 def test_weights_that_loading_would_refuse_are_not_written(
     data: LabelledTexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Tensor], Tensor]

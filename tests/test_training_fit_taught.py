@@ -173,7 +173,7 @@ def test_a_text_is_trained_on_as_its_teachers_and_its_label_say(
     rows = hold_out(
         data, split_rows(data, SplitName.GROUPED, 42).train, SplitName.GROUPED, RECIPE.validation_fraction, 42
     ).train
-    taught = teach(Classroom(data, rows, by_group=True, tuned=True), StubEncoder, tmp_path / "cache")
+    taught = teach(Classroom(data, rows, by_group=True, unlabelled=True, tuned=True), StubEncoder, tmp_path / "cache")
     assert data.groups is not None
     expected = []
     for row in rows:
@@ -184,6 +184,20 @@ def test_a_text_is_trained_on_as_its_teachers_and_its_label_say(
     assert found.lessons is not None
     assert len(found.lessons.starts) == len(found) + 1
     assert bool(found.lessons.probabilities.isfinite().all())  # none is of a text outside the training rows
+
+
+def test_a_group_that_holds_both_labels_says_not_one_thing(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All texts of an author, say: each keeps the opinion on itself."""
+    authors = dataclasses.replace(data, groups=np.arange(len(data.texts)) % 12)
+    found, _ = trained_on(authors, tmp_path / "model", settings, monkeypatch)
+    split = split_rows(authors, SplitName.GROUPED, 42)
+    rows = hold_out(authors, split.train, SplitName.GROUPED, RECIPE.validation_fraction, 42).train
+    room = Classroom(authors, rows, by_group=True, unlabelled=True, tuned=True)
+    opinions = teach(room, StubEncoder, tmp_path / "cache").of_whole_texts(rows.tolist())
+    assert all(len(set(data.labels[authors.groups == author])) == 2 for author in range(12))
+    np.testing.assert_allclose(found.labels[: len(rows)], 0.7 * opinions + 0.3 * data.labels[rows], rtol=1e-5)
 
 
 def test_validation_is_on_labels_alone(

@@ -144,11 +144,24 @@ def test_tuning_twice_gives_the_same(encoder: MiniLM) -> None:
     np.testing.assert_array_equal(np.stack(one), np.stack(other))
 
 
-@pytest.mark.parametrize("grouped", [True, False])
-def test_an_epoch_reads_two_texts_of_a_group(
-    encoder: MiniLM, monkeypatch: pytest.MonkeyPatch, *, grouped: bool
+@pytest.mark.parametrize(("texts_of_a_group", "read"), [(1, 1), (3, 2), (6, 2), (15, 5), (60, 20)])
+def test_an_epoch_reads_a_third_of_a_group_and_at_least_two_texts(
+    encoder: MiniLM, monkeypatch: pytest.MonkeyPatch, texts_of_a_group: int, read: int
 ) -> None:
-    """Without groups, every text; and another two the next time."""
+    """And others the next time."""
+    epochs = read_in_two_epochs(encoder, monkeypatch, np.arange(60) // texts_of_a_group)
+    for epoch in epochs:
+        assert np.bincount(epoch // texts_of_a_group).tolist() == [read] * (60 // texts_of_a_group)
+    assert (epochs[0].tolist() == epochs[1].tolist()) == (texts_of_a_group == 1)
+
+
+def test_without_groups_an_epoch_reads_every_text(encoder: MiniLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    for epoch in read_in_two_epochs(encoder, monkeypatch, None):
+        assert epoch.tolist() == list(range(60))
+
+
+def read_in_two_epochs(encoder: MiniLM, monkeypatch: pytest.MonkeyPatch, groups: Labels | None) -> list[Labels]:
+    """Tune the encoder on 60 texts; give the sorted rows of those that each of the two epochs reads."""
     seen: list[str] = []
     embed = MiniLM.embed
 
@@ -157,12 +170,8 @@ def test_an_epoch_reads_two_texts_of_a_group(
         return embed(self, texts)
 
     monkeypatch.setattr(MiniLM, "embed", listen)
-    texts, labels, groups = labelled_texts()
+    texts, labels, _ = labelled_texts()
     texts = [f"{text}{number}" for number, text in enumerate(texts)]
-    encoder.tuned(texts, labels, groups if grouped else None)
-    epochs = [sorted(texts.index(text) for text in half) for half in (seen[: len(seen) // 2], seen[len(seen) // 2 :])]
-    if grouped:
-        assert all(np.bincount(groups[epoch]).tolist() == [2] * 20 for epoch in epochs)
-        assert epochs[0] != epochs[1]
-    else:
-        assert epochs == [list(range(len(texts)))] * 2
+    encoder.tuned(texts, labels, groups)
+    rows = np.array([texts.index(text) for text in seen])
+    return [np.sort(half) for half in np.split(rows, 2)]

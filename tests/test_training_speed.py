@@ -10,6 +10,7 @@ import torch
 
 from charlstm import Predictor
 from charlstm.batching import ContinuousBatch
+from charlstm.card import Contestant, Reached
 from tests.tiny import TEXTS, tiny_artifacts
 from tests.training_data import labelled, sentiment_rows
 from training.robustness import Judgement
@@ -34,13 +35,15 @@ def test_a_model_is_described_beside_its_speed(predictor: Predictor, monkeypatch
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
     monkeypatch.setattr(ContinuousBatch, "warm_up", lambda _: None)
     threads = torch.get_num_threads()
-    found = measure_speed("tiny", predictor, TEXTS, rounds=3)
+    reached = Reached(rows=9, accuracy=0.75, auc=0.8, how="measured")
+    contestant = Contestant(name="tiny", is_model=True, reached={"grouped": reached})
+    found = measure_speed(contestant, predictor, TEXTS, rounds=3)
     assert torch.get_num_threads() == threads
     assert found.name == "tiny"
     padding = "" if predictor.artifacts.config.model.pad_to is None else ", padded to 40"
     assert found.architecture == f"1 layer of 8 units, embedding of 6{padding}"
     assert found.parameters == sum(value.numel() for value in predictor.artifacts.model.state_dict().values())
-    assert found.accuracy is None
+    assert found.accuracy == 0.75
     assert 0 < found.float32 <= len(TEXTS)
     assert found.bfloat16 == found.float32
 

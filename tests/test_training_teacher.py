@@ -30,8 +30,8 @@ def reading(data: LabelledTexts) -> Reading:
     return read_by_words(StubEncoder(), [*data.texts, *data.unlabelled])
 
 
-def judged_by(data: LabelledTexts, reading: Reading, rows: Rows, *, by_group: bool) -> LogOdds:
-    return judge_by_words(Classroom(data, rows, by_group=by_group, tuned=False), reading, StubEncoder)
+def judged_by(data: LabelledTexts, reading: Reading, rows: Rows, *, by_group: bool, tuned: bool = False) -> LogOdds:
+    return judge_by_words(Classroom(data, rows, by_group=by_group, unlabelled=True, tuned=tuned), reading, StubEncoder)
 
 
 def test_it_is_logistic_regression_on_words_and_embedding_together(data: LabelledTexts, reading: Reading) -> None:
@@ -60,16 +60,17 @@ def test_it_is_often_right_on_texts_that_it_has_not_seen(data: LabelledTexts, re
     assert ((whole[-2:] > 0) == [True, False]).all()
 
 
+@pytest.mark.parametrize("tuned", [True, False])
 @pytest.mark.parametrize("by_group", [True, False])
 def test_no_label_of_its_own_or_of_its_group_shapes_what_is_said_of_a_text(
-    data: LabelledTexts, reading: Reading, *, by_group: bool
+    data: LabelledTexts, reading: Reading, *, by_group: bool, tuned: bool
 ) -> None:
     """Turn the labels of one group round: what is said of it stays, and what is said of others does not."""
     rows = np.arange(len(data.texts))
     assert data.groups is not None
     turned = data.groups == data.groups[0] if by_group else rows == 0
     other = dataclasses.replace(data, labels=np.where(turned, 1 - data.labels, data.labels))
-    before, after = (judged_by(each, reading, rows, by_group=by_group) for each in (data, other))
+    before, after = (judged_by(each, reading, rows, by_group=by_group, tuned=tuned) for each in (data, other))
     same = np.repeat(np.append(turned, [False, False]), np.diff(reading.starts))
     np.testing.assert_array_equal(before[same], after[same])
     assert not np.array_equal(before[~same], after[~same])
@@ -86,7 +87,9 @@ def test_who_judges_a_text_judges_what_is_made_of_it(data: LabelledTexts) -> Non
     labels = np.where(data.groups == data.groups[0], 1 - data.labels, data.labels)
     judged = []
     for each in (data, dataclasses.replace(data, labels=labels)):
-        log_odds = judge_by_words(Classroom(each, rows, by_group=True, tuned=False, made=made), reading, StubEncoder)
+        log_odds = judge_by_words(
+            Classroom(each, rows, by_group=True, unlabelled=True, tuned=False, made=made), reading, StubEncoder
+        )
         judged.append(log_odds[reading.starts[1:] - 1][-len(made.texts) :])
     assert (judged[0] == judged[1]).tolist() == [True, False, False, False]
     assert np.isnan(judged[0]).tolist() == [False, False, False, True]  # row 1 is not one of the rows
@@ -126,10 +129,27 @@ def test_a_fold_of_one_label_is_refused() -> None:
         judged_by(alone, read_by_words(StubEncoder(), data.texts), np.arange(10), by_group=False)
 
 
-def test_a_tuned_encoder_has_half_the_say_and_never_sees_what_it_judges(data: LabelledTexts, reading: Reading) -> None:
+@pytest.mark.parametrize("tuned", [True, False])
+def test_unlabelled_texts_are_judged_only_if_asked(data: LabelledTexts, reading: Reading, *, tuned: bool) -> None:
+    """What is said of the others is the same, and no encoder is tuned in vain."""
+    rows, encoder = np.arange(len(data.texts)), StubEncoder()
+    room = Classroom(data, rows, by_group=True, unlabelled=False, tuned=tuned)
+    judged = judge_by_words(room, reading, lambda: encoder)
+    everything = judged_by(data, reading, rows, by_group=True, tuned=tuned)
+    labelled_words = reading.starts[len(data.texts)]
+    np.testing.assert_array_equal(judged[:labelled_words], everything[:labelled_words])
+    assert np.isnan(judged[labelled_words:]).all()
+    assert len(encoder.tuned_on) == (FOLDS if tuned else 0)
+    none = dataclasses.replace(data, unlabelled=())
+    again = judge_by_words(dataclasses.replace(room, data=none, unlabelled=True), reading, lambda: encoder)
+    np.testing.assert_array_equal(again, judged)
+    assert len(encoder.tuned_on) == (2 * FOLDS if tuned else 0)
+
+
+def test_a_tuned_encoder_has_half_the_say(data: LabelledTexts, reading: Reading) -> None:
     """For each fold one is tuned on the others, and for unlabelled texts one on all."""
     rows, encoder = np.arange(0, len(data.texts), 2), StubEncoder()
-    judged = judge_by_words(Classroom(data, rows, by_group=True, tuned=True), reading, lambda: encoder)
+    judged = judge_by_words(Classroom(data, rows, by_group=True, unlabelled=True, tuned=True), reading, lambda: encoder)
     alone = judged_by(data, reading, rows, by_group=True)
     assert len(encoder.tuned_on) == FOLDS + 1
     for row in [*rows.tolist(), len(data.texts)]:

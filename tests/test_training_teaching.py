@@ -34,7 +34,7 @@ def rows(data: LabelledTexts) -> Rows:
 def taught(
     data: LabelledTexts, rows: Rows, load_encoder: Callable[[], StubEncoder], cache: Path, *, by_group: bool
 ) -> Teaching:
-    return teach(Classroom(data, rows, by_group=by_group, tuned=False), load_encoder, cache)
+    return teach(Classroom(data, rows, by_group=by_group, unlabelled=True, tuned=False), load_encoder, cache)
 
 
 def assert_same(found: Teaching, expected: Teaching) -> None:
@@ -45,7 +45,7 @@ def assert_same(found: Teaching, expected: Teaching) -> None:
 
 def test_it_is_what_the_teacher_says_of_what_the_encoder_read(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
     reading = read_by_words(StubEncoder(), [*data.texts, *data.unlabelled])
-    log_odds = judge_by_words(Classroom(data, rows, by_group=True, tuned=False), reading, StubEncoder)
+    log_odds = judge_by_words(Classroom(data, rows, by_group=True, unlabelled=True, tuned=False), reading, StubEncoder)
     expected = Teaching(reading, scipy.special.expit(log_odds))
     assert_same(taught(data, rows, StubEncoder, tmp_path / "deep" / "cache", by_group=True), expected)
 
@@ -75,7 +75,7 @@ def test_made_texts_are_read_and_judged_beside_the_others(data: LabelledTexts, r
     encoder = StubEncoder()
     plain = taught(data, rows, lambda: encoder, tmp_path, by_group=True)
     made = MadeTexts(("lovely console", "awful"), np.array([0, len(data.texts)]))
-    room = Classroom(data, rows, by_group=True, tuned=False, made=made)
+    room = Classroom(data, rows, by_group=True, unlabelled=True, tuned=False, made=made)
     found = teach(room, lambda: encoder, tmp_path)
     assert encoder.texts_read == len(room.texts) == len(data.texts) + 1 + 2
     words = len(plain.probabilities)
@@ -134,7 +134,7 @@ def test_what_is_said_of_whole_texts_is_what_is_said_after_their_last_word(
 def test_a_tuned_teacher_is_asked_anew(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
     encoder = StubEncoder()
     plain = taught(data, rows, lambda: encoder, tmp_path, by_group=True)
-    room = Classroom(data, rows, by_group=True, tuned=True)
+    room = Classroom(data, rows, by_group=True, unlabelled=True, tuned=True)
     tuned = [teach(room, lambda: encoder, tmp_path).probabilities for _ in range(2)]
     assert not np.array_equal(tuned[0], plain.probabilities)
     np.testing.assert_array_equal(tuned[0], tuned[1])
@@ -146,7 +146,7 @@ def test_what_is_made_of_other_texts_is_judged_anew(data: LabelledTexts, rows: R
     found = []
     for source in range(0, len(data.texts), 20):
         made = MadeTexts(("awful game",), np.array([source]))
-        room = Classroom(data, rows, by_group=True, tuned=False, made=made)
+        room = Classroom(data, rows, by_group=True, unlabelled=True, tuned=False, made=made)
         kept = teach(room, StubEncoder, tmp_path).of_whole_texts([len(room.written)])
         assert kept == teach(room, StubEncoder, tmp_path / str(source)).of_whole_texts([len(room.written)])
         found.append(float(kept[0]))

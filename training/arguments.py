@@ -18,7 +18,7 @@ Cache = Annotated[
     Path,
     typer.Option(help="The folder in which what a sentence encoder and a teacher find is kept: a gigabyte or two."),
 ]
-TestPartOf = Annotated[str, typer.Option("--split", help="Whose test part to read: article, grouped; or all rows.")]
+TestPartOf = Annotated[str, typer.Option("--split", help="Whose test part: article, grouped; or all rows.")]
 
 
 def console(*, stderr: bool = False) -> Console:

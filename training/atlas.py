@@ -21,8 +21,9 @@ from charlstm.predictor import Predictor
 from training.corpus import Batch, Corpus, encode_corpus
 from training.data import LabelledTexts
 from training.errors import TrainingError
+from training.evaluate import rows_of_training
 from training.snippets import StrongestSteps, snippet
-from training.splits import Rows, SplitName, split_rows
+from training.splits import Rows, SplitName, part_in_words, split_rows
 from training.unit_statistics import GATES, Changes, LastStates, ReadTokens, TokenStatistics, cell_state_changes
 
 Progress = Callable[[int, int], object]  # told how many texts are read, and of how many
@@ -36,7 +37,7 @@ class AtlasSettings:
     """What to read, and how much to tell.
 
     Attributes:
-        split: Texts come from the test part of this split, which the model was not trained on; from all rows if None.
+        split: Texts come from the test part of this split; from all rows if None.
         split_seed: The seed of that division.
         limit: The most texts to read, drawn at random.
         seed: The seed of that draw.
@@ -75,7 +76,7 @@ def compute_atlas(predictor: Predictor, data: LabelledTexts, settings: AtlasSett
         package_version=version("charlstm"),
         data=data.name,
         data_sha256=data.sha256,
-        part="all rows" if settings.split is None else f"test part of the {settings.split.value} split",
+        part=_part(predictor, data, rows, settings),
         seed=settings.seed,
         rows=RowCounts(positive=positive, negative=negative),
         steps=int(reading.tokens[0].steps.sum()),
@@ -85,6 +86,14 @@ def compute_atlas(predictor: Predictor, data: LabelledTexts, settings: AtlasSett
             for layer in range(predictor.artifacts.config.model.num_layers)
         ),
     )
+
+
+def _part(predictor: Predictor, data: LabelledTexts, rows: Rows, settings: AtlasSettings) -> str:
+    """Say which texts were read, and how many of them are no news to the model, if any are."""
+    part = part_in_words(settings.split, settings.split_seed)
+    trained_on = rows_of_training(data, predictor.artifacts.config.training)
+    known = 0.0 if trained_on is None else float(np.isin(rows, trained_on).mean())
+    return part if known == 0 else f"{part}; the model was trained on {known:.0%} of these texts"
 
 
 def _draw_rows(predictor: Predictor, data: LabelledTexts, settings: AtlasSettings) -> Rows:
@@ -122,7 +131,7 @@ class _Reading:
     def run(self, progress: Progress) -> None:
         """Read every text once."""
         artifacts, device = self.predictor.artifacts, self.predictor.device
-        texts, labels = [self.data.texts[row] for row in self.rows], self.data.labels[self.rows].tolist()
+        texts, labels = self.data.texts_of(self.rows), self.data.labels[self.rows].tolist()
         corpus = encode_corpus(artifacts.encoder, texts, labels, artifacts.config.model.pad_to, device)
         done = 0
         progress(done, len(corpus))

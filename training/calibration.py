@@ -10,15 +10,25 @@ from training.metrics import BINS, calibration_error
 
 _DRAWS: Final = 2000
 
+_Numbers = npt.NDArray[np.int64]
+
 
 def reliability(
-    labels: npt.NDArray[np.int64], negative: npt.NDArray[np.float64], temperature: float, bins: int = BINS
+    labels: _Numbers, groups: _Numbers | None, negative: npt.NDArray[np.float64], temperature: float
 ) -> Reliability:
-    """Compare, in equally wide bins, R probabilities of negative (R,) with the share of negative labels (R,)."""
-    index = np.minimum((negative * bins).astype(int), bins - 1)
+    """Compare, in equally wide bins, R probabilities of negative with the share of negative labels.
+
+    Args:
+        labels: (R,) labels.
+        groups: (R,) which texts belong together, if that is known.
+        negative: (R,) P(negative).
+        temperature: What its logits were divided by.
+    """
+    index = np.minimum((negative * BINS).astype(int), BINS - 1)
     return Reliability(
         temperature=temperature,
-        calibration_error=calibration_error(labels, negative, bins),
+        calibration_error=calibration_error(labels, negative),
+        floor=calibration_floor(negative, sharing_a_label(labels, groups)),
         bins=tuple(
             Bin(
                 rows=int((index == number).sum()),
@@ -30,17 +40,28 @@ def reliability(
     )
 
 
-def calibration_floor(negative: npt.NDArray[np.float64], groups: npt.NDArray[np.int64] | None) -> CalibrationFloor:
+def sharing_a_label(labels: _Numbers, groups: _Numbers | None) -> _Numbers:
+    """Number R texts, (R,) from 0 on, so that those of a group have one number if all have the same of the (R,) labels.
+
+    The texts of a group that holds both labels, such as all that somebody wrote, say different things.
+    """
+    if groups is None:
+        return np.arange(len(labels))
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    ones = np.bincount(group, weights=labels)[group]
+    mixed = (ones > 0) & (ones < sizes[group])
+    apart = group.max(initial=0) + 1 + np.arange(len(labels))
+    return np.unique(np.where(mixed, apart, group), return_inverse=True)[1]
+
+
+def calibration_floor(negative: npt.NDArray[np.float64], draws: _Numbers) -> CalibrationFloor:
     """Find out what calibration error R probabilities of negative (R,) would show if they were exactly right.
 
-    Labels are drawn as the probabilities say; one draw decides for a whole group of the (R,) groups, because the texts
-    of a group share a label. Without groups each text is drawn for itself.
+    Labels are drawn as the probabilities say; texts of the same number, of (R,) from 0 on, share a draw.
     """
-    draw = np.random.default_rng(0)
-    _, group = np.unique(np.arange(len(negative)) if groups is None else groups, return_inverse=True)
+    random, count = np.random.default_rng(0), int(draws.max()) + 1
     errors = [
-        calibration_error((draw.random(group.max() + 1)[group] < negative).astype(np.int64), negative)
-        for _ in range(_DRAWS)
+        calibration_error((random.random(count)[draws] < negative).astype(np.int64), negative) for _ in range(_DRAWS)
     ]
     low, high = np.quantile(errors, [0.05, 0.95])
-    return CalibrationFloor(mean=float(np.mean(errors)), low=float(low), high=float(high))
+    return CalibrationFloor(draws=count, mean=float(np.mean(errors)), low=float(low), high=float(high))

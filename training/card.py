@@ -29,7 +29,7 @@ from charlstm.card import (
 from charlstm.config import Calibration, TrainingRecord
 from charlstm.errors import ArtifactError
 from charlstm.predictor import Predictor
-from training.calibration import calibration_floor, reliability
+from training.calibration import reliability
 from training.compare import Candidate, compare
 from training.data import LabelledTexts
 from training.errors import TrainingError
@@ -39,7 +39,7 @@ from training.robustness import Judgement, by_entity, by_length, judge_neither, 
 from training.runs import spreads_of, table_of_runs, with_earlier
 from training.sentences import Vectors
 from training.speed import machine, measure_low_precision, measure_speed
-from training.splits import Rows, SplitName, paraphrased, repeated, split_rows
+from training.splits import Rows, SplitName, paraphrased, part_in_words, repeated, split_rows
 
 INTENDED_USE: Final = (
     "Estimate how probably a short text of the kind it was trained on is negative rather than positive, over many "
@@ -103,12 +103,13 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
     uncalibrated = probabilities_negative(_uncalibrated(artifacts), judged.texts)
     step("scoring in bfloat16")
     low_precision = measure_low_precision(predictor, judged)
-    after = reliability(judged.labels, judged.negative, artifacts.config.calibration.temperature)
+    groups = None if data.groups is None else data.groups[judged.rows]
+    after = reliability(judged.labels, groups, judged.negative, artifacts.config.calibration.temperature)
     brief = _in_brief(
         comparison,
         [judged.all(), *changes],
         neither,
-        part=f"test part of the {own} split (seed {record.split_seed})",
+        part=part_in_words(own, record.split_seed),
         calibration_error=after.calibration_error,
     )
     return Card(
@@ -121,9 +122,8 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
         unrepeated=_unrepeated(judged, _learnt_from(data, split.train, record)),
         runs=runs,
         spreads=spreads_of(runs),
-        before=reliability(judged.labels, uncalibrated, 1.0),
+        before=reliability(judged.labels, groups, uncalibrated, 1.0),
         after=after,
-        calibration_floor=calibration_floor(judged.negative, None if data.groups is None else data.groups[judged.rows]),
         changes=changes,
         lengths=tuple(by_length(judged)),
         entities=tuple(by_entity(judged, data)),
@@ -131,7 +131,7 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
         learnt_from_neither=_learnt_from_neither(record),
         low_precision=low_precision,
         machine=machine(),
-        speeds=tuple(_speeds(candidates, judged, settings, step)),
+        speeds=tuple(_speeds(comparison, candidates, judged, settings, step)),
     )
 
 
@@ -219,10 +219,13 @@ def _in_brief(
     )
 
 
-def _speeds(candidates: Sequence[Candidate], judged: Judgement, settings: CardSettings, step: Step) -> Iterator[Speed]:
+def _speeds(
+    comparison: Comparison, candidates: Sequence[Candidate], judged: Judgement, settings: CardSettings, step: Step
+) -> Iterator[Speed]:
     drawn = np.random.default_rng(0).permutation(len(judged.texts))[: settings.speed_texts]
     texts = [judged.texts[index] for index in drawn]
-    for name, predictor in candidates:
+    models = [contestant for contestant in comparison.contestants if contestant.is_model]
+    for contestant, (name, predictor) in zip(models, candidates, strict=True):
         step(f"measuring the speed of {name}")
         readable = [text for text in texts if has_token(predictor, text)]
-        yield measure_speed(name, predictor, readable, settings.speed_rounds)
+        yield measure_speed(contestant, predictor, readable, settings.speed_rounds)

@@ -174,13 +174,30 @@ def _runs(card: Card) -> Iterator[str]:
 
 
 def _calibration(card: Card) -> Iterator[str]:
-    before, after, floor = card.before, card.after, card.calibration_floor
+    tested, draws = sum(part.rows for part in card.lengths), card.after.floor.draws
+    shared = "" if draws == tested else f", and those of a group share a label, which leaves {draws:,} labels to chance"
     yield from ("## Calibration", "")
+    yield f"Expected calibration error over 15 bins, {card.brief.part}:"
+    yield ""
+    yield from table(
+        ("", "calibration error", "by chance, on average", "by chance, in nine of ten cases"),
+        (
+            (
+                name,
+                f"{found.calibration_error:.4f}",
+                f"{found.floor.mean:.4f}",
+                f"{found.floor.low:.4f} to {found.floor.high:.4f}",
+            )
+            for name, found in (
+                ("as trained", card.before),
+                (f"with logits divided by the temperature {card.after.temperature:.3f}", card.after),
+            )
+        ),
+    )
+    yield ""
     yield (
-        f"Expected calibration error over 15 bins, {card.brief.part}: {before.calibration_error:.4f} as trained, "
-        f"{after.calibration_error:.4f} with logits divided by the temperature {after.temperature:.3f}. If every "
-        f"probability were exactly right, these texts would show {floor.mean:.4f} by chance, and in nine of ten cases "
-        f"{floor.low:.4f} to {floor.high:.4f}: they are finitely many, and those of a group share a label."
+        "By chance is what the same probabilities would show if every one of them were exactly right: the texts are "
+        f"finitely many{shared}."
     )
     yield from ("", f"![Share of negative texts by what the model said]({CALIBRATION})", "")
 

@@ -41,7 +41,7 @@ from training.plots import confusion_picture, trace_picture
 from training.progress import TerminalProgress, texts_bar
 from training.recipe import RECIPES, SPLIT_OF, Preset, Recipe
 from training.report import description_table, evaluation_table, presets_table, scores_table
-from training.splits import SplitName
+from training.splits import SplitName, part_in_words
 
 app = typer.Typer(
     help="Train a character LSTM on labelled texts, and score it honestly.",
@@ -138,7 +138,7 @@ def presets() -> None:
 def evaluate(
     model: ModelFolder,
     data: Data,
-    split: Annotated[str, typer.Option(help="Whose test part to score: article, grouped; or all rows.")] = "grouped",
+    split: TestPartOf = "grouped",
     split_seed: SplitSeed = 42,
     device: Device = "auto",
     picture: Annotated[Path | None, typer.Option(help="Write the confusion matrix as a PNG here.")] = None,
@@ -201,7 +201,7 @@ def atlas(
         found = compute_atlas(predictor, labelled, settings, progress)
     save_atlas(model, found)
     texts = found.rows.positive + found.rows.negative
-    typer.echo(f"wrote {model / ATLAS}, from {texts:,} texts ({found.part})", err=True)
+    typer.echo(f"wrote {model / ATLAS}, from {texts:,} texts: {found.part}", err=True)
 
 
 app.command()(compare)
@@ -255,7 +255,9 @@ def _fit(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
         typer.echo(f"interrupted: no model is written; {to_go_on} to go on after the last whole epoch", err=True)
         raise typer.Exit(130) from None
     for split, scores in config.metrics.items():
-        console().print(scores_table(scores, f"test part of the {split} split"))
+        console().print(scores_table(scores, part_in_words(SplitName(split), settings.split_seed)))
     if config.training is not None and config.training.epochs < settings.recipe.epochs:
         typer.echo(f"stopped after epoch {config.training.epochs - 1}; {to_go_on} to go on", err=True)
+    elif settings.also_score is not None and settings.also_score.value not in config.metrics:
+        typer.echo(f"stopped before the score on the {settings.also_score} split; {to_go_on} to go on", err=True)
     typer.echo(f"wrote {output / SAFETENSORS}, {LEARNING_CURVE}, {METRICS} and what they need", err=True)

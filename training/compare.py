@@ -62,7 +62,8 @@ def compare(  # noqa: PLR0913  the last one only adds a method
     baselines: dict[str, dict[str, Reached]] = {}
     for split in splits:
         divided = split_rows(data, split, split_seed)
-        for name, reached in score_baselines(data, divided, _within(split, step), embeddings):
+        by_group = split is SplitName.GROUPED
+        for name, reached in score_baselines(data, divided, _within(split, step), embeddings, by_group=by_group):
             baselines.setdefault(name, {})[split] = reached
     contestants = [Contestant(name=name, is_model=False, reached=reached) for name, reached in baselines.items()]
     for candidate in candidates:

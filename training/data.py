@@ -6,6 +6,7 @@ tweet ID, entity, sentiment, text. Any other CSV is read by naming its columns.
 
 import hashlib
 import io
+import itertools
 import json
 import re
 import zipfile
@@ -228,14 +229,28 @@ def _unlabelled(rows: pd.DataFrame, reasons: "pd.Series[str]") -> pd.DataFrame:
     readable = (rows["text"] != "") & ~rows["text"].str.contains("\0", regex=False)
     others = rows[readable & reasons.str.startswith(_OTHER_LABEL).fillna(value=False)]
     if "group" in rows:
-        others = others[~others["group"].isin(rows["group"][reasons.isna()])]
+        labelled = rows["group"][reasons.isna()]
+        others = others[~others["group"].isin(labelled[labelled != ""])]
     return others
 
 
 def _numbered(groups: "pd.Series[str]") -> npt.NDArray[np.int64]:
-    """Number the groups in their own order, as numbers where all are numbers: a split depends on that order."""
-    numbers = pd.to_numeric(groups, errors="coerce")
-    return pd.factorize(groups if numbers.isna().any() else numbers, sort=True)[0].astype(np.int64)
+    """Number the groups in their own order, as numbers where all are numbers: a split depends on that order.
+
+    A row whose cell is blank belongs to no other, and comes after all that do.
+    """
+    names = set(groups[groups != ""])
+    as_numbers = all(name.isascii() and name.isdecimal() for name in names)
+    order = sorted(names, key=_size_of_digits if as_numbers else None)
+    number = {name: at for at, name in enumerate(order)}
+    alone = itertools.count(len(order))
+    return np.array([number[name] if name else next(alone) for name in groups], dtype=np.int64)
+
+
+def _size_of_digits(digits: str) -> tuple[int, str, str]:
+    """Give what orders numbers by their size, however many digits they have."""
+    significant = digits.lstrip("0")
+    return len(significant), significant, digits
 
 
 def _dropped(lines: "pd.Series[int]", reasons: "pd.Series[str]") -> tuple[Dropped, ...]:

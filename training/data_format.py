@@ -22,8 +22,8 @@ class DataFormat(BaseModel):
     label_column: str = Field(default="2", description="Name or position of the labels.")
     group_column: str | None = Field(
         default=None,
-        description="Name or position of what makes texts one group, such as a tweet's ID; '' for none. By default 0 "
-        "without a header, none with one.",
+        description="Name or position of what makes texts one group, such as a tweet's ID; '' for none. A row whose "
+        "cell is blank is a group of its own. By default 0 without a header, none with one.",
     )
     header: bool = Field(default=False, description="The first line names the columns.")
     entity_column: str | None = Field(

@@ -76,7 +76,7 @@ def describe(data: LabelledTexts, name: SplitName, seed: int) -> Description:
         TrainingError: The data does not allow the split.
     """
     split = split_rows(data, name, seed)
-    texts = [data.texts[row] for row in split.train]
+    texts = data.texts_of(split.train)
     vocabulary = Vocabulary.build(texts, Preprocessing())
     return Description(
         data=data.name,

@@ -12,7 +12,7 @@ from charlstm.predictor import Predictor
 from training.data import LabelledTexts
 from training.errors import TrainingError
 from training.metrics import score
-from training.splits import Rows, SplitName, paraphrased, split_rows
+from training.splits import Rows, SplitName, paraphrased, part_in_words, split_rows
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Evaluation:
     """A model's scores on some rows.
 
     Attributes:
-        part: Which rows: `test part of the grouped split`, say.
+        part: Which rows: `test part of the grouped split (seed 42)`, say.
         scores: The figures.
         seen: How many of the rows the model was trained or validated on; None if it can't be told.
         paraphrases_seen: How many have a row of the same group among those; None if it can't be told.
@@ -39,10 +39,9 @@ def evaluate(predictor: Predictor, data: LabelledTexts, split: SplitName | None,
         TrainingError: The data does not allow the split, or the rows are all of one label.
     """
     rows = np.arange(len(data.texts)) if split is None else split_rows(data, split, split_seed).test
-    part = "all rows" if split is None else f"test part of the {split.value} split"
-    trained_on = _rows_of_training(data, predictor.artifacts.config.training)
+    trained_on = rows_of_training(data, predictor.artifacts.config.training)
     return Evaluation(
-        part=part,
+        part=part_in_words(split, split_seed),
         scores=score_rows(predictor, data, rows),
         seen=None if trained_on is None else int(np.isin(rows, trained_on).sum()),
         paraphrases_seen=None if trained_on is None else paraphrased(data, rows, trained_on),
@@ -77,7 +76,8 @@ def probabilities_negative(predictor: Predictor, texts: Sequence[str]) -> npt.ND
     return np.array([found.probability_negative for found in predictor.predict(texts, truncate=True)])
 
 
-def _rows_of_training(data: LabelledTexts, record: TrainingRecord | None) -> Rows | None:
+def rows_of_training(data: LabelledTexts, record: TrainingRecord | None) -> Rows | None:
+    """Return the rows that a model was trained or validated on; None if it can't be told."""
     if record is None or record.rows_sha256 != data.rows_sha256:
         return None
     if record.split == SplitName.GROUPED and data.groups is None:  # read without the groups it was divided by

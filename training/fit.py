@@ -20,7 +20,8 @@ from charlstm.model import SentimentLSTM
 from charlstm.predictor import Predictor
 from charlstm.vocabulary import Vocabulary
 from training.augmentation import MadeTexts, augment
-from training.checkpoint import EpochRecord, RunState
+from training.calibration import sharing_a_label
+from training.checkpoint import EpochRecord, RunState, load_checkpoint
 from training.corpus import Corpus, encode_corpus
 from training.data import LabelledTexts
 from training.distillation import lessons_of
@@ -88,7 +89,8 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
     Args:
         data: The labelled texts.
         output: The folder for the three artifacts, the learning curve (`learning-curve.png`) and every figure
-            (`metrics.json`). Written whole or not at all; until then only checkpoints stand in it.
+            (`metrics.json`). Written whole or not at all; until then only checkpoints stand in it. With a second split
+            to score on they are written twice, so that nothing that ends the second training costs the first one.
         settings: What to train.
         progress: Whom to tell how far it is.
 
@@ -103,24 +105,45 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
     if settings.recipe.teacher_share > 0:
         check_place(settings.cache)
     if settings.also_score is not None:
-        split_rows(data, settings.also_score, settings.split_seed)  # fails now, not after the first training
+        _check_second_split(data, settings.also_score, output, settings)
     fitted = _fit_split(data, settings.split, output, settings, progress)
     config = fitted.artifacts.config
+    _save(output, config, fitted)
     finished = len(fitted.history) == settings.recipe.epochs
     if settings.also_score is not None and finished:
         # Ctrl-C in the last epoch of the first training is about what comes, too.
         second = None if fitted.interrupted else _second_score(data, settings.also_score, output, settings, progress)
         finished = second is not None
         config = config.model_copy(update={"metrics": config.metrics | (second or {})})
+        _save(output, config, fitted)
+    if finished:
+        for split in SplitName:
+            _checkpoint(output, split).unlink(missing_ok=True)
+    return config
+
+
+def _save(output: Path, config: ArtifactConfig, fitted: Fitted) -> None:
     extras = {
         LEARNING_CURVE: learning_curve(fitted.history, config.training.best_epoch if config.training else 0),
         METRICS: _metrics_document(config, fitted.history),
     }
     save_artifacts(output, config, fitted.artifacts.vocabulary, fitted.artifacts.model.state_dict(), extras)
-    if finished:
-        for split in SplitName:
-            _checkpoint(output, split).unlink(missing_ok=True)
-    return config
+
+
+def _check_second_split(data: LabelledTexts, name: SplitName, output: Path, settings: FitSettings) -> None:
+    """Find out before the first training what would end the second one.
+
+    Raises:
+        TrainingError: The data does not allow the split, or the unfinished run of another one stands in its place.
+    """
+    split = split_rows(data, name, settings.split_seed)
+    parts = hold_out(data, split.train, name, settings.recipe.validation_fraction, settings.split_seed)
+    rows = {"training": parts.train, "test": split.test}
+    if settings.recipe.validation_fraction > 0:
+        rows["validation"] = parts.test
+    check_labels(data, name, {part: torch.from_numpy(data.labels[found]) for part, found in rows.items()})
+    if not settings.fresh:
+        load_checkpoint(_checkpoint(output, name), _fingerprint(data, name, settings))
 
 
 def _second_score(
@@ -141,9 +164,7 @@ def _fit_split(
     split = split_rows(data, split_name, settings.split_seed)
     parts = hold_out(data, split.train, split_name, recipe.validation_fraction, settings.split_seed)
     # From the whole training part, as in the article: which characters exist says nothing of a label.
-    vocabulary = Vocabulary.build(
-        (data.texts[row] for row in split.train), recipe.preprocessing, min_count=recipe.min_count
-    )
+    vocabulary = Vocabulary.build(data.texts_of(split.train), recipe.preprocessing, min_count=recipe.min_count)
     encoder = TextEncoder(recipe.preprocessing, vocabulary)
     train_on, validate_on = (_encode(data, rows, encoder, recipe, device) for rows in (parts.train, parts.test))
     check_labels(data, split_name, {"training": train_on.labels, "test": torch.from_numpy(data.labels[split.test])})
@@ -185,8 +206,7 @@ def _new_network(recipe: Recipe, vocabulary: Vocabulary, seed: int) -> Sentiment
 
 
 def _encode(data: LabelledTexts, rows: Rows, encoder: TextEncoder, recipe: Recipe, device: torch.device) -> Corpus:
-    texts = [data.texts[row] for row in rows]
-    return encode_corpus(encoder, texts, data.labels[rows].tolist(), recipe.pad_to, device)
+    return encode_corpus(encoder, data.texts_of(rows), data.labels[rows].tolist(), recipe.pad_to, device)
 
 
 def _taught(data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitName, settings: FitSettings) -> Corpus:
@@ -204,7 +224,7 @@ def _taught(data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitN
         texts |= dict(enumerate(data.unlabelled, start=len(data.texts)))
     load_encoder = functools.cache(lambda: MiniLM(device))
     made = augment(texts, recipe.augmentations, load_encoder().words) if recipe.augmentations else MadeTexts()
-    room = Classroom(data, rows, by_group=by_group, tuned=recipe.tuned_teacher, made=made)
+    room = Classroom(data, rows, by_group=by_group, unlabelled=recipe.unlabelled, tuned=recipe.tuned_teacher, made=made)
     teaching = teach(room, load_encoder, settings.cache)
     texts |= dict(enumerate(made.texts, start=len(room.written)))
     opinions = teaching.of_whole_texts(list(texts))
@@ -223,11 +243,10 @@ def _agreeing(room: Classroom, rows: Rows) -> Labels:
 
     A made text says what no other does.
     """
-    groups = room.data.groups
-    if not room.by_group or groups is None:
-        return np.arange(len(rows))
-    written = rows < len(room.written)
-    return np.concatenate([groups[rows[written]], groups.max() + 1 + np.arange((~written).sum())])
+    written = rows[rows < len(room.written)]
+    groups = room.data.groups[written] if room.by_group and room.data.groups is not None else None
+    agreeing = sharing_a_label(room.data.labels[written], groups)
+    return np.concatenate([agreeing, len(written) + np.arange(len(rows) - len(written))])
 
 
 def _blend(opinions: Probabilities, labels: Labels, groups: Labels, share: float) -> Probabilities:

@@ -18,8 +18,10 @@ from charlstm.errors import how_to_install
 from training.errors import TrainingError
 from training.sentences import Labels, LogOdds, Offsets, Vectors, batches_by_length, growing_means, word_ends
 
-# Fine-tuning: enough for a teacher, and minutes on a processor. Two paraphrases of a text an epoch say what six do.
-_EPOCHS, _BATCH, _TEXTS_OF_A_GROUP = 2, 32, 2
+# Fine-tuning: enough for a teacher, and minutes on a processor.
+_EPOCHS, _BATCH = 2, 32
+# Two of six paraphrases of a text say in an epoch what all do: of each group a third is read, and at least this many.
+_FEWEST_OF_A_GROUP, _SHARE_OF_A_GROUP = 2, 1 / 3
 _LEARNING_RATE, _HEAD_LEARNING_RATE, _WARMUP, _DROPOUT = 5e-5, 1e-3, 0.1, 0.1
 _LONGEST = 80  # tokens of a text that are read while it is fine-tuned
 _SHORTEST_WORD = 3  # letters; most shorter tokens are single letters and abbreviations
@@ -123,12 +125,13 @@ def _fine_tune(tuned: TunedMiniLM, texts: Sequence[str], labels: Labels, groups:
 
 
 def _batches(texts: Sequence[str], groups: Labels, draw: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
-    """Draw a few texts of each group, and give them in random batches of similar length."""
+    """Draw some texts of each group, and give them in random batches of similar length."""
     order = draw.permutation(len(texts))
     by_group = order[np.argsort(groups[order], kind="stable")]
     _, first, sizes = np.unique(groups[by_group], return_index=True, return_counts=True)
     place = np.arange(len(texts)) - np.repeat(first, sizes)  # of each text in its group
-    chosen = by_group[place < _TEXTS_OF_A_GROUP]
+    wanted = np.maximum(_FEWEST_OF_A_GROUP, np.ceil(np.repeat(sizes, sizes) * _SHARE_OF_A_GROUP))
+    chosen = by_group[place < wanted]
     chosen = chosen[np.argsort([len(texts[row]) for row in chosen], kind="stable")]
     batches = np.array_split(chosen, -(-len(chosen) // _BATCH))
     for at in draw.permutation(len(batches)):

@@ -119,7 +119,8 @@ class TerminalProgress:
         line = f"{self._title}, epoch {record.epoch:>3} of {self._epochs}  loss {record.train_loss:.4f}"
         if record.validation is not None:
             found = record.validation
-            line += f"  validation loss {found.loss:.4f}  accuracy {found.accuracy:.4f}  AUC {found.auc:.4f}"
+            line += f"  validation loss {found.loss:.4f}, calibrated {found.calibrated_loss:.4f}"
+            line += f"  accuracy {found.accuracy:.4f}  AUC {found.auc:.4f}"
         line += f"  {record.seconds:.1f} s  {record.tokens_per_second:,.0f} tokens/s"
         self._console.print(line, highlight=False, soft_wrap=True)
         self._ctrl_c.let_go()

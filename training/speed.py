@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from charlstm.batching import ContinuousBatch
-from charlstm.card import LowPrecision, Speed
+from charlstm.card import Contestant, LowPrecision, Speed
 from charlstm.config import ModelConfig, Precision
 from charlstm.predictor import Predictor
 from training.robustness import Judgement
@@ -39,7 +39,7 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
 
 
-def measure_speed(name: str, predictor: Predictor, texts: Sequence[str], rounds: int) -> Speed:
+def measure_speed(contestant: Contestant, predictor: Predictor, texts: Sequence[str], rounds: int) -> Speed:
     """Read texts in both precisions in turn, round after round, on one thread; the median round counts."""
     artifacts = predictor.artifacts
     config = artifacts.config
@@ -50,9 +50,9 @@ def measure_speed(name: str, predictor: Predictor, texts: Sequence[str], rounds:
             for precision, batch in batches.items():
                 seconds[precision].append(_read(predictor, batch, texts).seconds)
     rates = {precision: len(texts) / statistics.median(found) for precision, found in seconds.items()}
-    grouped = config.metrics.get("grouped")
+    grouped = contestant.reached.get("grouped")
     return Speed(
-        name=name,
+        name=contestant.name,
         architecture=_architecture(config.model),
         parameters=sum(parameter.numel() for parameter in artifacts.model.parameters()),
         accuracy=None if grouped is None else grouped.accuracy,

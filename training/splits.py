@@ -45,6 +45,11 @@ def split_rows(data: LabelledTexts, name: SplitName, seed: int) -> Split:
     return _divide(data, np.arange(len(data.texts)), name, TEST_FRACTION, seed)
 
 
+def part_in_words(split: SplitName | None, seed: int) -> str:
+    """Say which rows are read: the test part of a split, or all if there is no split."""
+    return "all rows" if split is None else f"test part of the {split} split (seed {seed})"
+
+
 def hold_out(data: LabelledTexts, train: Rows, name: SplitName, fraction: float, seed: int) -> Split:
     """Divide the training rows again, in the same way, into those to fit and those to validate on."""
     if fraction == 0:

@@ -27,11 +27,18 @@ FOLDS = 4  # each costs a fine-tuning; with more, a teacher learns from little m
 # The weight of an embedding, of length 1, beside the TF-IDF vector, of length 1 too.
 _EMBEDDING_SCALE = 2.0
 
-# `C` of scikit-learn's logistic regression. Where a teacher may have learnt from paraphrases of the text it judges,
-# single words tell which text it is, and large weights do better: 30 is right on 0.950 of validation, 2 on 0.915.
 _C_BY_GROUP, _C_BY_ROW = 2.0, 30.0
 
-Vectors = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+Embeddings = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+
+
+def inverse_penalty(*, by_group: bool) -> float:
+    """Return the `C` of scikit-learn's logistic regression that does best on held-out texts.
+
+    Where it may learn from paraphrases of the texts that it judges, single words tell which text one is, and large
+    weights do better: 30 is right on 0.950 of validation, 2 on 0.915.
+    """
+    return _C_BY_GROUP if by_group else _C_BY_ROW
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Teacher:
 
     @classmethod
     def fit(
-        cls, texts: Sequence[str], embeddings: Vectors, labels: npt.NDArray[np.int64], inverse_penalty: float
+        cls, texts: Sequence[str], embeddings: Embeddings, labels: npt.NDArray[np.int64], inverse_penalty: float
     ) -> Self:
         """Learn from R texts, their (R, D) embeddings and (R,) labels, both of which have to occur.
 
@@ -65,7 +72,7 @@ class Teacher:
         embedding_weights = (weights[in_words:] * _EMBEDDING_SCALE).astype(np.float32)
         return cls(words, weights[:in_words], embedding_weights, float(fitted.intercept_[0]))
 
-    def log_odds(self, texts: Sequence[str], embeddings: Vectors) -> LogOdds:
+    def log_odds(self, texts: Sequence[str], embeddings: Embeddings) -> LogOdds:
         """Judge R texts by their words and (R, D) embeddings: (R,) log-odds of negative."""
         by_words = self.words.transform(texts) @ self.word_weights
         by_embedding = embeddings.astype(np.float32) @ self.embedding_weights
@@ -81,6 +88,7 @@ class Classroom:
         data: Whose R labelled texts, and then the unlabelled ones, are read.
         rows: Which labelled texts the teacher may learn from, and judge.
         by_group: Whether a text's whole group is kept from its teacher.
+        unlabelled: Whether the unlabelled texts are judged.
         tuned: Whether a fine-tuned sentence encoder has half the say.
         made: Texts made of these, which are read after them. Who judges a text judges what is made of it.
     """
@@ -88,6 +96,7 @@ class Classroom:
     data: LabelledTexts
     rows: Rows
     by_group: bool
+    unlabelled: bool
     tuned: bool
     made: MadeTexts = field(default_factory=MadeTexts)
 
@@ -112,11 +121,6 @@ class Classroom:
         sources[made] = self.made.sources[rows[made] - len(self.written)]
         return sources
 
-    @property
-    def inverse_penalty(self) -> float:
-        """`C` of its teachers."""
-        return _C_BY_GROUP if self.by_group else _C_BY_ROW
-
 
 def judge_by_words(room: Classroom, reading: Reading, load_encoder: Callable[[], SentenceEncoder]) -> LogOdds:
     """Say of beginnings of texts what a teacher says who has not seen the text's label.
@@ -128,8 +132,8 @@ def judge_by_words(room: Classroom, reading: Reading, load_encoder: Callable[[],
 
     Returns:
         (M,) log-odds of negative: of the labelled texts in `rows` by the teacher of the folds that they are not in, of
-        unlabelled texts by the teacher of all `rows`, of texts made of either by the same teacher, and not a number
-        for the others.
+        unlabelled texts, if they are judged, by the teacher of all `rows`, of texts made of either by the same teacher,
+        and not a number for the others.
 
     Raises:
         TrainingError: There are too few texts or groups for the folds, or a fold's teacher would see one label only.
@@ -138,7 +142,10 @@ def judge_by_words(room: Classroom, reading: Reading, load_encoder: Callable[[],
     judged = np.full(len(reading.ends), np.nan, dtype=np.float32)
     groups = room.data.groups[rows] if room.by_group and room.data.groups is not None else None
     encoder = load_encoder() if room.tuned else None
-    for learn, judge_of in [*_folds(rows, groups), (rows, np.arange(len(labels), len(room.written)))]:
+    lessons = list(_folds(rows, groups))
+    if room.unlabelled and room.data.unlabelled:
+        lessons.append((rows, np.arange(len(labels), len(room.written))))
+    for learn, judge_of in lessons:
         tell = room.with_made_of(judge_of)
         if len(np.unique(labels[learn])) < 2:
             raise TrainingError("a teacher needs texts of both labels in every fold")
@@ -155,7 +162,8 @@ def judge_by_words(room: Classroom, reading: Reading, load_encoder: Callable[[],
 
 def _by_regression(room: Classroom, reading: Reading, learn: Rows, tell: Rows) -> list[LogOdds]:
     texts, labels = room.texts, room.data.labels
-    teacher = Teacher.fit([texts[row] for row in learn], reading.whole[learn], labels[learn], room.inverse_penalty)
+    penalty = inverse_penalty(by_group=room.by_group)
+    teacher = Teacher.fit([texts[row] for row in learn], reading.whole[learn], labels[learn], penalty)
     told = []
     for row in tell:
         words = slice(reading.starts[row], reading.starts[row + 1])

@@ -21,7 +21,7 @@ from training.distillation import Teaching
 from training.errors import TrainingError
 from training.minilm import MiniLM
 from training.sentences import Reading, SentenceEncoder, Vectors, read_by_words
-from training.teacher import FOLDS, Classroom, judge_by_words
+from training.teacher import FOLDS, Classroom, inverse_penalty, judge_by_words
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -43,7 +43,10 @@ def teach(room: Classroom, load_encoder: Callable[[], SentenceEncoder], cache: P
     reading = read_texts(room.written, load_encoder, cache)
     if made.texts:
         reading = reading.followed_by(read_texts(made.texts, load_encoder, cache))
-    kind = {"folds": FOLDS, "by_group": room.by_group, "penalty": room.inverse_penalty, "tuned": room.tuned}
+    penalty = inverse_penalty(by_group=room.by_group)
+    kind = {"folds": FOLDS, "by_group": room.by_group, "penalty": penalty, "tuned": room.tuned}
+    if not room.unlabelled:  # else as it was before there was this choice: what was kept then is still found
+        kind["unlabelled"] = False
     made_of = [made.texts, made.sources.tolist()]
     shaped_by = [MiniLM.name, kind, data.rows_sha256, data.unlabelled_sha256, room.rows.tolist(), *made_of]
     judged = _remembered(
