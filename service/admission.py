@@ -1,9 +1,12 @@
 """Admission: which questions the engine takes, and which it refuses at once because they would only wait in vain."""
 
 import time
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import NamedTuple
 
 _GUESSED_PACE = 50_000.0  # tokens a second, for saying when to ask again
+_SHARE_OF_A_SAMPLE = 0.05  # in the pace: one chunk during which the machine did something else says little
 
 
 class Limits(NamedTuple):
@@ -13,60 +16,117 @@ class Limits(NamedTuple):
     tokens: int
 
 
+@dataclass(slots=True)
+class _Sample:
+    """Chunks that were read one after the other, up to one of which something is known to have come out."""
+
+    tokens: int = 0
+    seconds: float = 0.0
+    full: bool = True
+
+
+class Pace:
+    """How fast a model is read with all seats taken.
+
+    Attributes:
+        tokens_per_second: None before that is known.
+    """
+
+    def __init__(self) -> None:
+        self.tokens_per_second: float | None = None
+        self._sample = _Sample()
+
+    def note_chunk(self, tokens: int, seconds: float, *, full: bool, awaited: bool) -> None:
+        """Learn from a chunk of the running batch.
+
+        A chunk with free seats takes about as long as a full one, so it says that the pace is no less, and no more.
+
+        Args:
+            tokens: How many were read.
+            seconds: How long that took.
+            full: Whether all seats were taken.
+            awaited: Whether an answer came out of it; if not, a GPU may still be reading.
+        """
+        sample = self._sample
+        sample.tokens += tokens
+        sample.seconds += seconds
+        sample.full &= full
+        if not awaited:
+            return
+        self._sample = _Sample()
+        found, known = sample.tokens / max(sample.seconds, 1e-6), self.tokens_per_second
+        if known is None:
+            self.tokens_per_second = found if sample.full else None
+        elif sample.full or found > known:
+            self.tokens_per_second = known + _SHARE_OF_A_SAMPLE * (found - known)
+
+
+@dataclass(slots=True)
+class _Load:
+    """What is under way of one model's texts."""
+
+    tokens: int
+    pace: Pace
+
+
 class Admission:
-    """Keeps count of the texts that are under way and of how fast they are read.
+    """Keeps count of the texts that are under way.
 
     Args:
-        limits: How much may be under way.
+        limits: How much may be.
 
     Attributes:
         texts, tokens: How much is.
-        pace: Tokens a second with all seats taken; None before that has been.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.texts = 0
         self.tokens = 0
-        self.pace: float | None = None
+        # By the model's version. Those of models that are gone stay: a few bytes each.
+        self._loads: defaultdict[str, _Load] = defaultdict(lambda: _Load(0, Pace()))
 
     @property
     def seconds_left(self) -> float:
         """How long reading what is under way takes, about."""
-        return self.tokens / (self.pace or _GUESSED_PACE)
+        return sum(load.tokens / (load.pace.tokens_per_second or _GUESSED_PACE) for load in self._loads.values())
 
-    def has_room(self, texts: int, tokens: int, others: int, deadline: float) -> bool:
+    def pace_of(self, version: str) -> Pace:
+        """Return the pace of a model, by its version."""
+        return self._loads[version].pace
+
+    def has_room(self, version: str, lengths: list[int], others: int, deadline: float) -> bool:
         """Whether a question keeps to the limits and would be in time. One alone does: it will never fit better.
 
         Args:
-            texts: How many it asks about.
-            tokens: How many they have together.
+            version: The model's.
+            lengths: Of the texts that it asks about, in tokens.
             others: How many questions are under way.
             deadline: By when it wants its answer, on the monotonic clock.
         """
         if self.texts == 0:
             return True
-        fits = self.texts + texts <= self._limits.texts and self.tokens + tokens <= self._limits.tokens
-        return fits and not self._would_be_late(tokens, others, deadline)
+        tokens = sum(lengths)
+        fits = self.texts + len(lengths) <= self._limits.texts and self.tokens + tokens <= self._limits.tokens
+        return fits and not self._would_be_late(version, tokens, others, deadline)
 
-    def add(self, texts: int, tokens: int) -> None:
-        """Count texts that are taken."""
-        self.texts += texts
-        self.tokens += tokens
+    def add(self, version: str, lengths: list[int]) -> None:
+        """Count texts that are taken, by their lengths."""
+        self.texts += len(lengths)
+        self.tokens += sum(lengths)
+        self._loads[version].tokens += sum(lengths)
 
-    def remove(self, texts: int, tokens: int) -> None:
+    def remove(self, version: str, lengths: list[int]) -> None:
         """Stop counting texts that are answered or dropped."""
-        self.texts -= texts
-        self.tokens -= tokens
+        self.texts -= len(lengths)
+        self.tokens -= sum(lengths)
+        self._loads[version].tokens -= sum(lengths)
 
-    def note_full_chunk(self, tokens: int, seconds: float) -> None:
-        """Learn the pace from a chunk in which all seats were taken: a few texts take about as long as all of them."""
-        pace = tokens / max(seconds, 1e-6)
-        self.pace = pace if self.pace is None else self.pace + 0.05 * (pace - self.pace)
-
-    def _would_be_late(self, tokens: int, others: int, deadline: float) -> bool:
+    def _would_be_late(self, version: str, tokens: int, others: int, deadline: float) -> bool:
         """Whether the pace says so. Questions take turns: one waits for as much of each other as it has itself."""
-        if self.pace is None:
+        own = self.pace_of(version).tokens_per_second
+        if own is None:
             return False
-        before = min(self.tokens, others * tokens)
-        return time.monotonic() + (before + tokens) / self.pace > deadline
+        known = [(load.tokens, load.pace.tokens_per_second) for load in self._loads.values()]
+        before = sum(min(waiting, others * tokens) / pace for waiting, pace in known if pace is not None)
+        return time.monotonic() + before + tokens / own > deadline

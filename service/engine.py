@@ -113,7 +113,7 @@ class Engine:
             return []
         if address in self._pending or address in self._traces:
             raise ProtocolError(f"question {question.id} is under way already")
-        model = next((model for model in self._all_models() if model.artifacts.version == question.version), None)
+        model = next((model for model in self._all_models() if model.version == question.version), None)
         if model is None:
             return [Reply(worker, Rejected(question.id, "stale"))]
         if question.deadline < time.monotonic():
@@ -123,7 +123,7 @@ class Engine:
         if not lengths:
             return [Reply(worker, Logits(question.id, [], 0.0, 0.0))]
         others = len(self._pending) + len(self._traces)
-        if not self._admission.has_room(len(lengths), len(token_ids), others, question.deadline):
+        if not self._admission.has_room(question.version, lengths, others, question.deadline):
             return [Reply(worker, Rejected(question.id, "overloaded", self._admission.seconds_left))]
         if isinstance(question, Trace):
             _check_clamps(question, model, len(token_ids))
@@ -132,7 +132,7 @@ class Engine:
         else:
             self._pending[address] = _Pending(model, lengths, question.deadline)
             _join(model, address, token_ids, lengths)
-        self._admission.add(len(lengths), len(token_ids))
+        self._admission.add(question.version, lengths)
         return []
 
     def forget(self, worker: int) -> None:
@@ -177,7 +177,7 @@ class Engine:
             self._survive(error)
             return self._fail({address for address, asked in self._pending.items() if asked.model is model})
         self._failures = 0
-        self._measure(model, time.perf_counter() - started)
+        self._measure(model, time.perf_counter() - started, awaited=bool(finished))
         return self._collect(finished)
 
     def _collect(self, finished: Iterable[Finished[tuple[Address, int]]]) -> list[Reply]:
@@ -187,7 +187,7 @@ class Engine:
             asked = self._pending[address]
             asked.waited = min(asked.waited, waited) if asked.logits else waited
             asked.logits[index] = logit
-            self._admission.remove(1, asked.lengths[index])
+            self._admission.remove(asked.model.version, [asked.lengths[index]])
             if len(asked.logits) == len(asked.lengths):
                 del self._pending[address]
                 replies.append(Reply(address.worker, _logits(address.id, asked)))
@@ -205,7 +205,7 @@ class Engine:
     def _trace(self, traces: Mapping[Address, _PendingTrace]) -> list[Reply]:
         started = time.perf_counter()
         for asked in traces.values():
-            self._admission.remove(1, len(asked.token_ids))
+            self._admission.remove(asked.model.version, [len(asked.token_ids)])
         try:
             found = _run(list(traces.values()))
         except RuntimeError as error:
@@ -218,12 +218,12 @@ class Engine:
             for (address, asked), signals in zip(traces.items(), found, strict=True)
         ]
 
-    def _measure(self, model: LoadedModel, seconds: float) -> None:
+    def _measure(self, model: LoadedModel, seconds: float, *, awaited: bool) -> None:
         chunk = model.batch.last_chunk
         if chunk is None:
             return
-        if chunk.texts == MOST_SEATS:
-            self._admission.note_full_chunk(chunk.tokens, seconds)
+        pace = self._admission.pace_of(model.version)
+        pace.note_chunk(chunk.tokens, seconds, full=chunk.texts == MOST_SEATS, awaited=awaited)
         done = (1, chunk.texts, chunk.seats, chunk.steps, chunk.tokens, chunk.seats * chunk.steps)
         self._totals = [total + more for total, more in zip(self._totals, done, strict=True)]
 
@@ -254,11 +254,12 @@ class Engine:
 
     def _drop(self, addresses: set[Address]) -> None:
         for address in addresses & self._traces.keys():
-            self._admission.remove(1, len(self._traces.pop(address).token_ids))
+            trace = self._traces.pop(address)
+            self._admission.remove(trace.model.version, [len(trace.token_ids)])
         dropped = {address: self._pending.pop(address) for address in addresses & self._pending.keys()}
         for asked in dropped.values():
             unread = [length for index, length in enumerate(asked.lengths) if index not in asked.logits]
-            self._admission.remove(len(unread), sum(unread))
+            self._admission.remove(asked.model.version, unread)
         for model in self._all_models() if dropped else ():
             keys = {
                 (address, index)

@@ -273,7 +273,7 @@ class EngineServer:
         self._answer(done.worker, Reloaded(done.question, self._versions(), done.error))
 
     def _versions(self) -> list[str]:
-        return [model.artifacts.version for model in self._engine.models]
+        return [model.version for model in self._engine.models]
 
     def _close(self) -> None:
         self._selector.close()

@@ -63,6 +63,11 @@ class LoadedModel:
         self.network = artifacts.model.to(device)
         self.batch: ContinuousBatch[tuple[Address, int]] = ContinuousBatch(self.network, precision)
 
+    @property
+    def version(self) -> str:
+        """As in `Artifacts`."""
+        return self.artifacts.version
+
     def warm_up(self) -> None:
         """Meet every shape before a text does."""
         self.batch.warm_up()

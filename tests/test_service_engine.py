@@ -263,7 +263,7 @@ def test_what_would_be_late_is_refused_and_not_begun(artifacts: Artifacts) -> No
     """Turns are taken, so a short question is not late because of a long one."""
     engine = _engine(artifacts)
     soon, later = time.monotonic() + 8, time.monotonic() + 100
-    engine._admission.pace = 10.0
+    engine._admission.pace_of(artifacts.version).tokens_per_second = 10.0
     assert engine.ask(1, _submit(0, artifacts, [1] * 90, deadline=soon)) == []
     assert engine.ask(2, _submit(1, artifacts, [1] * 50, deadline=soon)) == [Reply(2, Rejected(1, "overloaded", 9.0))]
     assert engine.ask(2, _trace(2, artifacts, [1] * 50, deadline=soon)) == [Reply(2, Rejected(2, "overloaded", 9.0))]
@@ -279,18 +279,19 @@ def test_the_pace_is_that_of_full_chunks(artifacts: Artifacts) -> None:
     engine = _engine(artifacts)
     engine.ask(1, _submit(0, artifacts, [1] * 10))
     _run(engine)
-    assert engine._admission.pace is None
+    pace = engine._admission.pace_of(artifacts.version)
+    assert pace.tokens_per_second is None
     after_one = engine.statistics()
     assert after_one == Statistics(0, 0, 0, 1, 1, 1, 16, 10, 16)
     engine.ask(1, _submit(1, artifacts, *[[1] * 10] * MOST_SEATS))
     _run(engine)
-    pace, after_many = engine._admission.pace, engine.statistics()
-    assert pace is not None
-    assert pace > 0
+    found, after_many = pace.tokens_per_second, engine.statistics()
+    assert found is not None
+    assert found > 0
     engine.ask(1, _trace(2, artifacts, [1] * 10))
     _run(engine)
     assert engine.statistics() == after_many
-    assert engine._admission.pace == pace
+    assert pace.tokens_per_second == found
 
 
 def test_a_model_that_is_not_there_is_stale(artifacts: Artifacts, other_artifacts: Artifacts) -> None:

@@ -329,8 +329,7 @@ def test_an_overloaded_engine_is_a_429_that_says_when_to_come_again(
     path = tmp_path / "engine.sock"
     with engine_thread(artifacts, path) as engine, serving(make_app(artifacts, engine_socket=path)) as client:
         monkeypatch.setattr(engine._admission, "has_room", lambda *_: False)
-        monkeypatch.setattr(engine._admission, "tokens", 125_000)
-        monkeypatch.setattr(engine._admission, "pace", 50_000.0)
+        monkeypatch.setattr(type(engine._admission), "seconds_left", 2.5)
         response = client.post("/predict", {"text": "Worst"})
     assert_problem(response, 429, "overloaded")
     assert response.headers["retry-after"] == "3"
