@@ -17,7 +17,16 @@ from urllib.parse import quote, urlsplit
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, WebSocketRoute, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Route,
+    ViewportSize,
+    WebSocketRoute,
+    expect,
+)
 
 from tests.served import Served, eventually, served
 from tests.service_fixtures import PATIENCE
@@ -44,9 +53,13 @@ class Visit:
     def __post_init__(self) -> None:
         self.page.set_default_timeout(PATIENCE * 1000)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("console", lambda line: self.faults.append(line.text) if line.type == "error" else None)
+        self.page.on("console", self._hear)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("websocket", self._watch)
+
+    def _hear(self, line: ConsoleMessage) -> None:
+        if line.type == "error":
+            self.faults.append(f"{line.text} {line.location['url']}")
 
     def _watch(self, websocket: Any) -> None:
         self.requests.append(websocket.url)
