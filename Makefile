@@ -43,6 +43,5 @@ bench: .venv/bench.stamp ## Measure what a trace costs, and the service beside o
 	$(PYTHON) -m venv .venv
 
 .venv/%.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	# Not compiled: most modules of most packages are never imported, and those that are, Python compiles then.
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[$*]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	@touch .venv/serve.stamp $@
