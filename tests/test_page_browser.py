@@ -237,6 +237,18 @@ def spoken(answer: dict[str, Any]) -> str:
     return f"{answer['label']} {answer['probability']:.0%}".replace("%", " %")
 
 
+def test_a_click_on_a_row_that_is_gone_opens_nothing(seen: Visit) -> None:
+    """A chart stays in view until the next one is drawn, which may have fewer rows."""
+    seen.write(TEXT)
+    seen.wait_for_chart("#memory-chart")
+    plot = "document.querySelector('#memory-chart .plot')"
+    seen.page.evaluate(f"{plot}.emit('plotly_click', {{points: [{{x: 0, y: 256}}]}})")
+    expect(seen.page.locator("#unit-view")).to_be_hidden()
+    seen.page.evaluate(f"{plot}.emit('plotly_click', {{points: [{{x: 0, y: 0}}]}})")
+    expect(seen.page.locator("#unit-view")).to_be_visible()
+    assert not any("undefined" in url for url in seen.requests)
+
+
 def test_a_unit_is_chosen_in_the_heat_map_and_held(seen: Visit, service: Service) -> None:
     """A click on a row opens the unit that leads in share; holding its memory gives the answer of a clamp."""
     seen.write(TEXT)

@@ -90,11 +90,16 @@ const storyChart = new Chart(byId("story-chart"), (width) => trace && storyFigur
 const memoryChart = new Chart(
   byId("memory-chart"),
   (width) => trace && memoryFigure(trace, { layer: layer(), signal: field("signal").value, units, chosen: unitView.chosen }, width),
-  { pointer, onClick: (point) => unitView.choose(units[Math.round(point.y)], true) },
+  { pointer, onClick: (point) => openRow(Math.round(point.y)) },
 );
 const gatesChart = new Chart(byId("gates-chart"), (width) => trace && gatesFigure(trace, layer(), width), { pointer });
 const unitChart = new Chart(byId("unit-chart"), (width) => (trace && unitView.chosen !== null ? unitFigure(trace, layer(), unitView.chosen, width) : null), { pointer });
 const compareChart = new Chart(byId("compare-chart"), (width) => comparison && comparisonFigure(comparison, field("signal").value, width), { pointer: new Pointer() });
+
+/** @param {number} row of the memory's chart, which may be of an answer before, with more of them */
+function openRow(row) {
+  if (row < units.length) unitView.choose(units[row], true);
+}
 
 /** Show the trace of the moment everywhere. */
 function show() {
