@@ -98,18 +98,10 @@ def linear_recurrence(keep: Tensor, add: Tensor, start: Tensor) -> Tensor:
     Returns:
         (B, T, H).
     """
-    batch, steps, size = keep.shape
+    steps = keep.shape[1]
     width = math.isqrt(steps - 1) + 1  # steps of a chunk
-    missing = -steps % width
     # Both are written over: what is kept since the chunk's beginning, and what the chunk alone holds.
-    kept, held = (
-        (
-            nn.functional.pad(values, (0, 0, 0, missing))
-            if missing
-            else values.clone(memory_format=torch.contiguous_format)
-        ).view(batch, -1, width, size)
-        for values in (keep, add)
-    )  # (B, chunks, width, H)
+    kept, held = _in_chunks(keep, width), _in_chunks(add, width)  # (B, chunks, width, H)
     for step in range(1, width):
         held[:, :, step].addcmul_(kept[:, :, step], held[:, :, step - 1])
         kept[:, :, step].mul_(kept[:, :, step - 1])
@@ -117,7 +109,15 @@ def linear_recurrence(keep: Tensor, add: Tensor, start: Tensor) -> Tensor:
     for chunk in range(held.shape[1] - 1):
         begin.append(torch.addcmul(held[:, chunk, -1], kept[:, chunk, -1], begin[-1]))
     held.addcmul_(kept, torch.stack(begin, dim=1).unsqueeze(2))
-    return held.reshape(batch, -1, size)[:, :steps]
+    return held.flatten(1, 2)[:, :steps]
+
+
+def _in_chunks(values: Tensor, width: int) -> Tensor:
+    """Copy (B, T, H) values into (B, chunks, width, H), with 0 behind their end."""
+    batch, steps, size = values.shape
+    chunks = values.new_zeros(batch, -(-steps // width), width, size)
+    chunks.flatten(1, 2)[:, :steps] = values
+    return chunks
 
 
 def weights_by_layer(lstm: torch.nn.LSTM) -> list[LayerWeights]:

@@ -76,15 +76,19 @@ class Admission:
         limits: How much may be.
 
     Attributes:
-        texts, tokens: How much is.
+        texts: How many are.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.texts = 0
-        self.tokens = 0
         # By the model's version. Those of models that are gone stay: a few bytes each.
         self._loads: defaultdict[str, _Load] = defaultdict(lambda: _Load(0, Pace()))
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the texts under way have."""
+        return sum(load.tokens for load in self._loads.values())
 
     @property
     def seconds_left(self) -> float:
@@ -113,13 +117,11 @@ class Admission:
     def add(self, version: str, lengths: list[int]) -> None:
         """Count texts that are taken, by their lengths."""
         self.texts += len(lengths)
-        self.tokens += sum(lengths)
         self._loads[version].tokens += sum(lengths)
 
     def remove(self, version: str, lengths: list[int]) -> None:
         """Stop counting texts that are answered or dropped."""
         self.texts -= len(lengths)
-        self.tokens -= sum(lengths)
         self._loads[version].tokens -= sum(lengths)
 
     def _would_be_late(self, version: str, tokens: int, others: int, deadline: float) -> bool:
