@@ -31,7 +31,8 @@ from charlstm.model import SentimentLSTM
 from charlstm.vocabulary import PADDING_ID, Vocabulary
 from training.corpus import encode_corpus
 from training.data import LabelledTexts, read_data
-from training.fit import FitSettings, fit
+from training.fit import fit
+from training.fit_settings import FitSettings
 from training.progress import TerminalProgress
 from training.recipe import RECIPES, Preset, Recipe
 from training.speed import machine

@@ -17,7 +17,7 @@ from charlstm.vocabulary import Vocabulary
 from tests.training_data import write_kaggle
 from training import cli
 from training.data import read_data
-from training.fit import FitSettings
+from training.fit_settings import FitSettings
 from training.splits import SplitName
 
 

@@ -94,10 +94,16 @@ def test_a_model_that_had_a_teacher_says_so(tmp_path: Path, artifacts: Artifacts
     assert "teacher" not in card_page(CARD, artifacts)
 
 
-def test_a_model_that_learnt_from_made_texts_says_so(tmp_path: Path) -> None:
-    record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7, "augmentations": 2})
-    page = card_page(CARD, load_artifacts(save_trained(tmp_path, record, {})))
-    assert "So it did of further texts, 2 made of each: a piece of it, most with some words exchanged." in page
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("augmentations", "So it did of further texts, 2 made of each: a piece of it, most with some words exchanged."),
+        ("mixtures", "So it did of 2 mixed of each and paraphrases of it, most with some words changed."),
+    ],
+)
+def test_a_model_that_learnt_from_made_texts_says_so(tmp_path: Path, made: str, told: str) -> None:
+    record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7, made: 2})
+    assert told in card_page(CARD, load_artifacts(save_trained(tmp_path, record, {})))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from tests.training_data import labelled, sentiment_rows
 from training.checkpoint import EpochRecord
 from training.data import LabelledTexts
 from training.errors import CheckpointError, TrainingError
-from training.fit import FitSettings, fit
+from training.fit import fit
+from training.fit_settings import FitSettings
 from training.metrics import fit_temperature, score
 from training.recipe import RECIPES, Preset, Recipe
 from training.splits import SplitName, hold_out, split_rows

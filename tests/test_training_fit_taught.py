@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from charlstm.vocabulary import PADDING_ID
 from tests.stub_sentences import StubEncoder
 from tests.tiny import tiny_artifacts
 from tests.training_data import labelled, sentiment_rows
-from training import fit as fit_module
 from training.augmentation import MadeTexts, augment
 from training.checkpoint import EpochRecord
 from training.corpus import Corpus
 from training.data import LabelledTexts
 from training.distillation import Answers, LessonBatch, Student
 from training.errors import CheckpointError, TrainingError
-from training.fit import FitSettings, fit
+from training.fit import fit
+from training.fit_settings import FitSettings
+from training.mixing import mix
 from training.recipe import Recipe
 from training.splits import Rows, SplitName, hold_out, split_rows
 from training.teacher import Classroom
@@ -87,7 +89,7 @@ def data() -> LabelledTexts:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FitSettings:
-    monkeypatch.setattr(fit_module, "MiniLM", lambda _: StubEncoder())
+    monkeypatch.setattr("training.taught.MiniLM", lambda _: StubEncoder())
     cpu = torch.device("cpu")
     return FitSettings(
         "default", RECIPE, SplitName.GROUPED, None, split_seed=42, seed=0, device=cpu, cache=tmp_path / "cache"
@@ -108,15 +110,15 @@ def trained_on(
         runs.append(run)
         return train(model, run, progress)
 
-    monkeypatch.setattr(fit_module, "train", listen)
+    monkeypatch.setattr("training.fit.train", listen)
     fit(data, output, settings, Listener())
     return runs[0].train, runs[0].validation
 
 
-def held_out(data: LabelledTexts, part: str) -> Rows:
+def held_out(data: LabelledTexts, part: str, name: SplitName = SplitName.GROUPED) -> Rows:
     """Return the rows of the test part, or of the validation part."""
-    split = split_rows(data, SplitName.GROUPED, 42)
-    return split.test if part == "test" else hold_out(data, split.train, SplitName.GROUPED, 0.2, 42).test
+    split = split_rows(data, name, 42)
+    return split.test if part == "test" else hold_out(data, split.train, name, 0.2, 42).test
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
@@ -216,12 +218,13 @@ def test_unlabelled_texts_are_read_only_if_asked(
     assert len(everything) - len(without) == len(data.unlabelled)
 
 
+@pytest.mark.parametrize("made", [{"augmentations": 2}, {"mixtures": 2}, {"augmentations": 1, "mixtures": 1}])
 def test_texts_can_be_made_of_the_others(
-    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, made: dict[str, int]
 ) -> None:
     """Of those to train on alone, and what is learnt of them is what the teacher says."""
     plain, _ = trained_on(data, tmp_path / "plain", changed(settings, epochs=1), monkeypatch)
-    more, _ = trained_on(data, tmp_path / "more", changed(settings, epochs=1, augmentations=2), monkeypatch)
+    more, _ = trained_on(data, tmp_path / "more", changed(settings, epochs=1, **made), monkeypatch)
     assert len(more) == 3 * len(plain)
     assert torch.equal(more.labels[: len(plain)], plain.labels)
     assert more.lessons is not None
@@ -252,27 +255,38 @@ def test_made_texts_can_have_the_label_of_what_they_are_made_of(
     torch.testing.assert_close(after[1:].flatten(), mixed.lessons.probabilities[last])
 
 
-@pytest.mark.parametrize("part", ["test", "validation"])
+@pytest.mark.parametrize("split", list(SplitName))
 def test_no_word_of_a_held_out_text_is_in_a_made_one(
-    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, split: SplitName
 ) -> None:
-    """Words that are put in come from the texts to train on, or are the sentence encoder's own."""
+    """Words that are put in come from the texts to train on, or are the sentence encoder's own.
+
+    By the article's split a held-out text has paraphrases among those to train on.
+    """
     texts = list(data.texts)
-    for row in held_out(data, part):
-        texts[row] += " xylophone"
-    found: list[str] = []
+    for part, word in (("test", "xylophone"), ("validation", "marimba")):
+        for row in held_out(data, part, split):
+            texts[row] += f" {word}"
+    found: dict[str, tuple[str, ...]] = {}
 
-    def listen(*arguments: Any) -> MadeTexts:
-        made = augment(*arguments)
-        found.extend(made.texts)
-        return made
+    def listen(name: str, make: Callable[..., MadeTexts]) -> None:
+        def made(*arguments: Any) -> MadeTexts:
+            texts = make(*arguments)
+            found[name] = texts.texts
+            return texts
 
-    monkeypatch.setattr(fit_module, "augment", listen)
-    longer = dataclasses.replace(data, texts=tuple(texts))
-    fit(longer, tmp_path / "model", changed(settings, epochs=1, augmentations=5), Listener())
-    written = " ".join(found)
-    assert "xylophone" not in written
-    assert all(word in written for word in StubEncoder.words)
+        monkeypatch.setattr(f"training.taught.{name}", made)
+
+    listen("augment", augment)
+    listen("mix", mix)
+    here = dataclasses.replace(changed(settings, epochs=1, augmentations=5, mixtures=5), split=split)
+    fit(dataclasses.replace(data, texts=tuple(texts)), tmp_path / "model", here, Listener())
+    assert set(found) == {"augment", "mix"}
+    for made in found.values():
+        written = " ".join(made)
+        assert "xylophone" not in written
+        assert "marimba" not in written
+        assert all(word in written for word in StubEncoder.words)
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])

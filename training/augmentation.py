@@ -28,6 +28,10 @@ class MadeTexts:
     texts: tuple[str, ...] = ()
     sources: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
+    def __add__(self, other: "MadeTexts") -> "MadeTexts":
+        """Put the texts of the other behind these."""
+        return MadeTexts(self.texts + other.texts, np.concatenate([self.sources, other.sources]))
+
 
 def augment(texts: Mapping[int, str], times: int, known: Sequence[str]) -> MadeTexts:
     """Make this many texts of each: a piece of random length from a random word on, some of its words exchanged.
@@ -44,29 +48,28 @@ def augment(texts: Mapping[int, str], times: int, known: Sequence[str]) -> MadeT
         known: Words that the texts may not hold.
     """
     draw = np.random.default_rng(0)
-    words = {row: [text[start:stop] for start, stop in word_spans(text)] for row, text in texts.items()}
+    words = divided(texts)
     written = [word for of_text in words.values() for word in of_text if word.strip()]
     made: list[str] = []
     sources: list[int] = []
     for _ in range(times):
         for row, of_text in words.items():
-            text = "".join(_exchanged(_piece(of_text, draw), written, known, draw))
+            text = "".join(exchanged(_piece(of_text, draw), written, known, draw))
             if text.strip():
                 made.append(text)
                 sources.append(row)
     return MadeTexts(tuple(made), np.array(sources, dtype=np.int64))
 
 
-def _piece(words: Sequence[str], draw: np.random.Generator) -> Sequence[str]:
-    if len(words) <= _FEWEST_WORDS:
-        return words
-    start = int(draw.integers(len(words) - _FEWEST_WORDS + 1))
-    return words[start : int(draw.integers(start + _FEWEST_WORDS, len(words) + 1))]
+def divided(texts: Mapping[int, str]) -> dict[int, list[str]]:
+    """Divide texts, by row, into words, each with the white space behind it."""
+    return {row: [text[start:stop] for start, stop in word_spans(text)] for row, text in texts.items()}
 
 
-def _exchanged(
+def exchanged(
     words: Sequence[str], written: Sequence[str], known: Sequence[str], draw: np.random.Generator
 ) -> Iterator[str]:
+    """Exchange some words: half of them for one of the written, as often as they are, and half for a known one."""
     for word in words:
         if draw.random() >= _EXCHANGED or not word.strip():
             yield word
@@ -74,3 +77,10 @@ def _exchanged(
         source = known if known and draw.random() < 0.5 else written
         # As it stands between its neighbours: what follows the old word follows the new one.
         yield source[int(draw.integers(len(source)))].strip() + word[len(word.rstrip()) :]
+
+
+def _piece(words: Sequence[str], draw: np.random.Generator) -> Sequence[str]:
+    if len(words) <= _FEWEST_WORDS:
+        return words
+    start = int(draw.integers(len(words) - _FEWEST_WORDS + 1))
+    return words[start : int(draw.integers(start + _FEWEST_WORDS, len(words) + 1))]

@@ -17,7 +17,7 @@ from training.compare import load_candidates
 from training.data import LabelledTexts, read_data
 from training.data_format import DataFormat
 from training.errors import TrainingError
-from training.fit import FitSettings
+from training.fit_settings import FitSettings
 from training.flags import flags_from
 from training.minilm import MiniLM
 from training.progress import Step, steps_shown

@@ -93,7 +93,9 @@ def _teacher(card: Card, record: TrainingRecord) -> str:
         learnt_from.append("of texts that are neither")
     made = ""
     if count := record.options.get("augmentations"):
-        made = f" So it did of further texts, {count} made of each: a piece of it, most with some words exchanged."
+        made += f" So it did of further texts, {count} made of each: a piece of it, most with some words exchanged."
+    if count := record.options.get("mixtures"):
+        made += f" So it did of {count} mixed of each and paraphrases of it, most with some words changed."
     return (
         f" Beside the labels it learnt what a teacher thinks {' and '.join(learnt_from)}.{made} The teacher is a bag "
         "of words and a sentence encoder, which had been trained on other texts before, fitted to the same part."

@@ -34,8 +34,9 @@ from training.describe import describe as describe_data
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_model
 from training.export_command import export
-from training.fit import LEARNING_CURVE, METRICS, FitSettings
+from training.fit import LEARNING_CURVE, METRICS
 from training.fit import fit as fit_model
+from training.fit_settings import FitSettings
 from training.flags import flag_of, flags_from
 from training.plots import confusion_picture, trace_picture
 from training.progress import TerminalProgress, texts_bar

@@ -1,7 +1,5 @@
 """From labelled texts to a folder of artifacts: split, vocabulary, training, calibration, scores, files."""
 
-import dataclasses
-import functools
 import json
 import platform
 from collections.abc import Sequence
@@ -9,8 +7,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from charlstm.artifacts import Artifacts, save_artifacts
@@ -19,53 +15,20 @@ from charlstm.encoding import TextEncoder
 from charlstm.model import SentimentLSTM
 from charlstm.predictor import Predictor
 from charlstm.vocabulary import Vocabulary
-from training.augmentation import MadeTexts, augment
-from training.calibration import sharing_a_label
 from training.checkpoint import EpochRecord, RunState, load_checkpoint
 from training.corpus import Corpus, encode_corpus
 from training.data import LabelledTexts
-from training.distillation import lessons_of
 from training.evaluate import score_rows
-from training.metrics import Labels, Probabilities, fit_temperature
-from training.minilm import MiniLM
+from training.fit_settings import FitSettings
+from training.metrics import fit_temperature
 from training.plots import learning_curve
 from training.preconditions import check_labels, check_no_finished_model, check_place
 from training.recipe import Recipe
 from training.splits import Rows, SplitName, hold_out, split_rows
-from training.teacher import Classroom
-from training.teaching import teach
+from training.taught import taught_corpus
 from training.trainer import Progress, Run, predict_logits, train
 
 LEARNING_CURVE, METRICS = "learning-curve.png", "metrics.json"
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """One training run, apart from its data.
-
-    Attributes:
-        name: The preset the recipe comes from.
-        recipe: How to train.
-        split: How training and test rows are divided; the model is trained on the training part.
-        also_score: A second split, on whose own training part a second model of the same recipe is trained, only for
-            its score.
-        split_seed: The seed of the division.
-        seed: The seed of everything else.
-        device: What to train on.
-        fresh: Whether what stands in the output folder is replaced: a finished model, which is refused otherwise, or
-            an unfinished run, which is continued otherwise.
-        cache: The folder in which what is taught is kept between runs.
-    """
-
-    name: str
-    recipe: Recipe
-    split: SplitName
-    also_score: SplitName | None
-    split_seed: int
-    seed: int
-    device: torch.device
-    fresh: bool = False
-    cache: Path = Path("runs") / "teacher"
 
 
 @dataclass(frozen=True)
@@ -173,7 +136,7 @@ def _fit_split(
     learn_from = train_on
     if recipe.teacher_share > 0:
         progress.preparing(f"{split_name} split: asking the teacher, minutes unless {settings.cache} holds its answers")
-        learn_from = _taught(data, parts.train, encoder, split_name, settings)
+        learn_from = taught_corpus(data, parts.train, encoder, split_name, settings)
     model = _new_network(recipe, vocabulary, settings.seed).to(device)
     checkpoint = _checkpoint(output, split_name)
     if settings.fresh:
@@ -207,57 +170,6 @@ def _new_network(recipe: Recipe, vocabulary: Vocabulary, seed: int) -> Sentiment
 
 def _encode(data: LabelledTexts, rows: Rows, encoder: TextEncoder, recipe: Recipe, device: torch.device) -> Corpus:
     return encode_corpus(encoder, data.texts_of(rows), data.labels[rows].tolist(), recipe.pad_to, device)
-
-
-def _taught(data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitName, settings: FitSettings) -> Corpus:
-    """Encode the texts to train on with all that a teacher says of them.
-
-    They are in this order: those of `rows`, unlabelled ones, and those that are made of either.
-
-    Raises:
-        TrainingError: There is too little to teach a teacher with, or no sentence encoder.
-    """
-    recipe, device = settings.recipe, settings.device
-    by_group = split is SplitName.GROUPED
-    texts = {row: data.texts[row] for row in rows.tolist()}
-    if recipe.unlabelled:
-        texts |= dict(enumerate(data.unlabelled, start=len(data.texts)))
-    load_encoder = functools.cache(lambda: MiniLM(device))
-    made = augment(texts, recipe.augmentations, load_encoder().words) if recipe.augmentations else MadeTexts()
-    room = Classroom(data, rows, by_group=by_group, unlabelled=recipe.unlabelled, tuned=recipe.tuned_teacher, made=made)
-    teaching = teach(room, load_encoder, settings.cache)
-    texts |= dict(enumerate(made.texts, start=len(room.written)))
-    opinions = teaching.of_whole_texts(list(texts))
-    labelled = room.with_made_of(rows) if recipe.label_made_texts else rows
-    labels = data.labels[room.sources(labelled)]
-    if recipe.label_after_words:
-        teaching = teaching.mixed_with_labels(labelled, labels, recipe.teacher_share)
-    mixed = np.isin(list(texts), labelled)
-    opinions[mixed] = _blend(opinions[mixed], labels, _agreeing(room, labelled), recipe.teacher_share)
-    corpus = encode_corpus(encoder, list(texts.values()), opinions.tolist(), recipe.pad_to, device)
-    return dataclasses.replace(corpus, lessons=lessons_of(encoder, texts, teaching, device))
-
-
-def _agreeing(room: Classroom, rows: Rows) -> Labels:
-    """Number (R,) texts so that those that say the same have one number: the paraphrases that a split keeps together.
-
-    A made text says what no other does.
-    """
-    written = rows[rows < len(room.written)]
-    groups = room.data.groups[written] if room.by_group and room.data.groups is not None else None
-    agreeing = sharing_a_label(room.data.labels[written], groups)
-    return np.concatenate([agreeing, len(written) + np.arange(len(rows) - len(written))])
-
-
-def _blend(opinions: Probabilities, labels: Labels, groups: Labels, share: float) -> Probabilities:
-    """Mix what a teacher says of R texts, averaged over each group, with their labels.
-
-    Paraphrases of one text say the same; what their teachers say of them together is right more often.
-    """
-    _, group = np.unique(groups, return_inverse=True)
-    of_group = np.bincount(group, weights=opinions) / np.bincount(group)
-    blended: npt.NDArray[np.float64] = share * of_group[group] + (1 - share) * labels
-    return blended
 
 
 def _calibrate(model: SentimentLSTM, validation: Corpus) -> Calibration:

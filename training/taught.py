@@ -1,0 +1,94 @@
+"""What a taught network trains on: the texts, those made of them, and what is to be learnt of each."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from charlstm.encoding import TextEncoder
+from training.augmentation import MadeTexts, augment
+from training.calibration import sharing_a_label
+from training.corpus import Corpus, encode_corpus
+from training.data import LabelledTexts
+from training.distillation import lessons_of
+from training.fit_settings import FitSettings
+from training.metrics import Labels, Probabilities
+from training.minilm import MiniLM
+from training.mixing import mix
+from training.recipe import Recipe
+from training.sentences import SentenceEncoder
+from training.splits import Rows, SplitName
+from training.teacher import Classroom
+from training.teaching import teach
+
+
+def taught_corpus(
+    data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitName, settings: FitSettings
+) -> Corpus:
+    """Encode the texts to train on with all that a teacher says of them.
+
+    They are in this order: those of `rows`, unlabelled ones, and those that are made of either.
+
+    Raises:
+        TrainingError: There is too little to teach a teacher with, or no sentence encoder.
+    """
+    recipe, device = settings.recipe, settings.device
+    by_group = split is SplitName.GROUPED
+    texts = {row: data.texts[row] for row in rows.tolist()}
+    if recipe.unlabelled:
+        texts |= dict(enumerate(data.unlabelled, start=len(data.texts)))
+    load_encoder = functools.cache(lambda: MiniLM(device))
+    made = _made(texts, _alike(data, rows, len(texts)), recipe, load_encoder)
+    room = Classroom(data, rows, by_group=by_group, unlabelled=recipe.unlabelled, tuned=recipe.tuned_teacher, made=made)
+    teaching = teach(room, load_encoder, settings.cache)
+    texts |= dict(enumerate(made.texts, start=len(room.written)))
+    opinions = teaching.of_whole_texts(list(texts))
+    labelled = room.with_made_of(rows) if recipe.label_made_texts else rows
+    labels = data.labels[room.sources(labelled)]
+    if recipe.label_after_words:
+        teaching = teaching.mixed_with_labels(labelled, labels, recipe.teacher_share)
+    mixed = np.isin(list(texts), labelled)
+    opinions[mixed] = _blend(opinions[mixed], labels, _agreeing(room, labelled), recipe.teacher_share)
+    corpus = encode_corpus(encoder, list(texts.values()), opinions.tolist(), recipe.pad_to, device)
+    return dataclasses.replace(corpus, lessons=lessons_of(encoder, texts, teaching, device))
+
+
+def _made(
+    texts: Mapping[int, str], alike: Rows, recipe: Recipe, load_encoder: Callable[[], SentenceEncoder]
+) -> MadeTexts:
+    made = MadeTexts()
+    if recipe.augmentations:
+        made += augment(texts, recipe.augmentations, load_encoder().words)
+    if recipe.mixtures:
+        made += mix(texts, alike, recipe.mixtures, load_encoder().words)
+    return made
+
+
+def _alike(data: LabelledTexts, rows: Rows, count: int) -> Rows:
+    """Number so many texts, these rows and unlabelled ones, so that paraphrases with one label share a number."""
+    labelled = sharing_a_label(data.labels[rows], None if data.groups is None else data.groups[rows])
+    return np.concatenate([labelled, len(rows) + np.arange(count - len(rows))])
+
+
+def _agreeing(room: Classroom, rows: Rows) -> Labels:
+    """Number (R,) texts so that those that say the same have one number: the paraphrases that a split keeps together.
+
+    A made text says what no other does.
+    """
+    written = rows[rows < len(room.written)]
+    groups = room.data.groups[written] if room.by_group and room.data.groups is not None else None
+    agreeing = sharing_a_label(room.data.labels[written], groups)
+    return np.concatenate([agreeing, len(written) + np.arange(len(rows) - len(written))])
+
+
+def _blend(opinions: Probabilities, labels: Labels, groups: Labels, share: float) -> Probabilities:
+    """Mix what a teacher says of R texts, averaged over each group, with their labels.
+
+    Paraphrases of one text say the same; what their teachers say of them together is right more often.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    of_group = np.bincount(group, weights=opinions) / np.bincount(group)
+    blended: npt.NDArray[np.float64] = share * of_group[group] + (1 - share) * labels
+    return blended
