@@ -223,7 +223,7 @@ RECIPES = {
             "learning_rate": 0.004,
             "validation_fraction": 0.03,
             "teacher_share": 0.3,
-            "mixtures": 2,
+            "mixtures": 3,
             "label_made_texts": True,
             "label_after_words": True,
             "embedding_weight": 3.0,
