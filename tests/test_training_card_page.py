@@ -37,7 +37,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
         "\\* recorded.",
         "| grouped | 42 | 1 | 10 | 0.800 | 0.800 | 0.020 |",
         "| grouped | 42 | 2 | 0.7500 ± 0.0707 | 0.8000 ± 0.0000 |",
-        "2 of 10 test texts stand word for word, in whatever case, among the texts that it learnt from",
+        "2 of 10 test texts stand word for word, in whatever case, among the texts of the data that it learnt from",
         "on the other 8 its accuracy is 0.6500 (AUC 0.7500).",
         "| as trained | 0.1000 | 0.0250 | 0.0100 to 0.0400 |",
         "| with logits divided by the temperature 1.700 | 0.0200 | 0.0300 | 0.0100 to 0.0500 |",
@@ -97,12 +97,16 @@ def test_a_model_that_had_a_teacher_says_so(tmp_path: Path, artifacts: Artifacts
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        ("augmentations", "So it did of further texts, 2 made of each: a piece of it, most with some words exchanged."),
-        ("mixtures", "So it did of 2 mixed of each and paraphrases of it, most with some words changed."),
+        ({"augmentations": 2}, "some words exchanged: 2 pieces of each. The teacher"),
+        ({"mixtures": 3}, "some words exchanged: 3 mixed of each and others of its group. The teacher"),
+        (
+            {"augmentations": 2, "mixtures": 3},
+            "So it did of further texts, most with some words exchanged: 2 pieces of each and 3 mixed of each",
+        ),
     ],
 )
-def test_a_model_that_learnt_from_made_texts_says_so(tmp_path: Path, made: str, told: str) -> None:
-    record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7, made: 2})
+def test_a_model_that_learnt_from_made_texts_says_so(tmp_path: Path, made: dict[str, int], told: str) -> None:
+    record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7, **made})
     assert told in card_page(CARD, load_artifacts(save_trained(tmp_path, record, {})))
 
 

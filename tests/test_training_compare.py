@@ -150,7 +150,7 @@ def test_a_split_without_an_honest_score_stays_empty(data: LabelledTexts, tmp_pa
     folder = save_trained(tmp_path, record_of(data, SplitName.ARTICLE, 3), {"article": SCORES})
     found = compare(data, load_candidates([folder]), BOTH, 3, ignore)
     assert set(found.contestants[-1].reached) == {"article"}
-    assert any(f"{folder}: knows the grouped split's test part" in note for note in found.notes)
+    assert any(f"{folder}: learnt from test texts of the grouped split" in note for note in found.notes)
 
 
 def test_under_another_seed_the_recorded_score_stands_and_a_line_says_so(data: LabelledTexts, tmp_path: Path) -> None:

@@ -83,6 +83,10 @@ class Listener:
 
 @pytest.fixture
 def data() -> LabelledTexts:
+    return data_to_learn_from()
+
+
+def data_to_learn_from() -> LabelledTexts:
     unlabelled = tuple(row.text + "?" for row in sentiment_rows(tweets=10, paraphrases=2, seed=5))
     return dataclasses.replace(labelled(sentiment_rows(tweets=60)), unlabelled=unlabelled)
 
@@ -113,6 +117,12 @@ def trained_on(
     monkeypatch.setattr("training.fit.train", listen)
     fit(data, output, settings, Listener())
     return runs[0].train, runs[0].validation
+
+
+def rows_to_train_on(data: LabelledTexts, name: SplitName) -> list[int]:
+    """Return the rows to train on."""
+    rows = hold_out(data, split_rows(data, name, 42).train, name, RECIPE.validation_fraction, 42).train
+    return [int(row) for row in rows]
 
 
 def held_out(data: LabelledTexts, part: str, name: SplitName = SplitName.GROUPED) -> Rows:
@@ -234,11 +244,54 @@ def test_texts_can_be_made_of_the_others(
 
 
 @pytest.mark.parametrize("split", list(SplitName))
+def test_texts_of_one_group_and_label_are_mixed(tmp_path: Path, settings: FitSettings, split: SplitName) -> None:
+    """Those to train on, whatever the split keeps together; a text of a group with both labels stands alone."""
+    data = data_to_learn_from()
+    labels = data.labels.copy()
+    first = rows_to_train_on(data, split)[0]
+    labels[first] = 1 - labels[first]
+    data = dataclasses.replace(data, labels=labels)
+    found: list[Any] = []
+
+    def listen(texts: dict[int, str], *arguments: Any) -> MadeTexts:
+        found.append((dict(texts), *arguments))
+        return mix(texts, *arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.taught.mix", listen)
+        here = dataclasses.replace(changed(settings, epochs=1, mixtures=2), split=split)
+        fit(data, tmp_path / "model", here, Listener())
+    ((texts, groups, times, known),) = found
+    rows = rows_to_train_on(data, split)
+    assert data.groups is not None
+    assert (times, known) == (2, StubEncoder.words)
+    assert texts == {row: data.texts[row] for row in rows} | dict(enumerate(data.unlabelled, start=len(data.texts)))
+    assert set(groups) == set(rows)
+    labels_of = {group: {int(labels[row]) for row in rows if data.groups[row] == group} for group in data.groups[rows]}
+    for row in rows:
+        alike = {other for other in rows if groups[other] == groups[row]}
+        paraphrases = {other for other in rows if data.groups[other] == data.groups[row]}
+        assert alike == (paraphrases if len(labels_of[data.groups[row]]) == 1 else {row})
+
+
+def test_nothing_is_mixed_where_nobody_says_what_belongs_together(tmp_path: Path, settings: FitSettings) -> None:
+    """Said before anything is read."""
+    data = dataclasses.replace(data_to_learn_from(), groups=None)
+    here = dataclasses.replace(changed(settings, mixtures=2), split=SplitName.ARTICLE)
+    listener = Listener()
+    with pytest.raises(TrainingError, match=r"--mixtures needs a --group-column.*--mixtures 0 --augmentations 4"):
+        fit(data, tmp_path / "model", here, listener)
+    assert listener.prepared == []
+
+
+@pytest.mark.parametrize("kind", ["augmentations", "mixtures"])
+@pytest.mark.parametrize("split", list(SplitName))
 def test_made_texts_can_have_the_label_of_what_they_are_made_of(
-    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, split: SplitName
+    tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, split: SplitName, kind: str
 ) -> None:
     """In the same share, at the end and, if asked, after each word; what has no label has none to give."""
-    here = dataclasses.replace(changed(settings, epochs=1, augmentations=2, label_after_words=True), split=split)
+    data = data_to_learn_from()
+    here = dataclasses.replace(changed(settings, epochs=1, label_after_words=True, **{kind: 2}), split=split)
     taught, mixed = (
         trained_on(data, tmp_path / name, changed(here, label_made_texts=on), monkeypatch)[0]
         for name, on in (("taught", False), ("mixed", True))
@@ -270,36 +323,47 @@ def test_no_word_of_a_held_out_text_is_in_a_made_one(
     found: dict[str, tuple[str, ...]] = {}
 
     def listen(name: str, make: Callable[..., MadeTexts]) -> None:
-        def made(*arguments: Any) -> MadeTexts:
-            texts = make(*arguments)
-            found[name] = texts.texts
-            return texts
+        def make_and_tell(*arguments: Any) -> MadeTexts:
+            made = make(*arguments)
+            found[name] = made.texts
+            return made
 
-        monkeypatch.setattr(f"training.taught.{name}", made)
+        monkeypatch.setattr(f"training.taught.{name}", make_and_tell)
 
     listen("augment", augment)
     listen("mix", mix)
     here = dataclasses.replace(changed(settings, epochs=1, augmentations=5, mixtures=5), split=split)
     fit(dataclasses.replace(data, texts=tuple(texts)), tmp_path / "model", here, Listener())
     assert set(found) == {"augment", "mix"}
-    for made in found.values():
-        written = " ".join(made)
+    for made_texts in found.values():
+        written = " ".join(made_texts)
         assert "xylophone" not in written
         assert "marimba" not in written
         assert all(word in written for word in StubEncoder.words)
 
 
+# Under the article's split a held-out text has paraphrases to learn from, and labels decide which of them are mixed.
+@pytest.mark.parametrize(
+    ("split", "made"),
+    [
+        (SplitName.GROUPED, {}),
+        (SplitName.ARTICLE, {"mixtures": 1, "label_made_texts": True, "label_after_words": True}),
+    ],
+)
 @pytest.mark.parametrize("part", ["test", "validation"])
 def test_held_out_labels_shape_nothing_that_is_learnt(
-    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, part: str
+    tmp_path: Path, settings: FitSettings, split: SplitName, made: dict[str, Any], part: str
 ) -> None:
     """Neither those of the test part nor, but for the choice of the best epoch, those of the validation part."""
-    labels, rows = data.labels.copy(), held_out(data, part)
+    data = data_to_learn_from()
+    labels, rows = data.labels.copy(), held_out(data, part, split)
     labels[rows] = 1 - labels[rows]
-    found = [
-        trained_on(each, tmp_path / name, changed(settings, epochs=1), monkeypatch)[0]
-        for name, each in (("one", data), ("other", dataclasses.replace(data, labels=labels)))
-    ]
+    here = dataclasses.replace(changed(settings, epochs=1, **made), split=split)
+    with pytest.MonkeyPatch.context() as patched:
+        found = [
+            trained_on(each, tmp_path / name, here, patched)[0]
+            for name, each in (("one", data), ("other", dataclasses.replace(data, labels=labels)))
+        ]
     assert torch.equal(found[0].labels, found[1].labels)
     assert found[0].lessons is not None
     assert found[1].lessons is not None

@@ -4,7 +4,7 @@ A student learns from what its teacher says of texts that nobody wrote, too (Tan
 shows what the word is worth, and a word that the texts do not hold but the sentence encoder knows is met for once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,22 +22,20 @@ class MadeTexts:
 
     Attributes:
         texts: A of them.
-        sources: (A,) the row of the text that each is made of.
+        sources: (A,) the row of the text that each is made of; who judges that one judges it, and it has that one's
+            label if it has any.
     """
 
     texts: tuple[str, ...] = ()
     sources: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
-    def __add__(self, other: "MadeTexts") -> "MadeTexts":
-        """Put the texts of the other behind these."""
+    def followed_by(self, other: "MadeTexts") -> "MadeTexts":
+        """Put the other texts behind these."""
         return MadeTexts(self.texts + other.texts, np.concatenate([self.sources, other.sources]))
 
 
 def augment(texts: Mapping[int, str], times: int, known: Sequence[str]) -> MadeTexts:
     """Make this many texts of each: a piece of random length from a random word on, some of its words exchanged.
-
-    Half of the new words are drawn from all words of these texts, as often as they stand there, and half from the
-    known ones, all equally often. Texts that would be white space alone are left out. It always makes the same.
 
     A piece keeps the white space behind its last word, so most made texts end in some; and of short texts some come out
     as they were.
@@ -47,18 +45,8 @@ def augment(texts: Mapping[int, str], times: int, known: Sequence[str]) -> MadeT
         times: How many to make of each.
         known: Words that the texts may not hold.
     """
-    draw = np.random.default_rng(0)
     words = divided(texts)
-    written = [word for of_text in words.values() for word in of_text if word.strip()]
-    made: list[str] = []
-    sources: list[int] = []
-    for _ in range(times):
-        for row, of_text in words.items():
-            text = "".join(exchanged(_piece(of_text, draw), written, known, draw))
-            if text.strip():
-                made.append(text)
-                sources.append(row)
-    return MadeTexts(tuple(made), np.array(sources, dtype=np.int64))
+    return make(words, times, known, lambda row, draw: _piece(words[row], draw))
 
 
 def divided(texts: Mapping[int, str]) -> dict[int, list[str]]:
@@ -66,17 +54,34 @@ def divided(texts: Mapping[int, str]) -> dict[int, list[str]]:
     return {row: [text[start:stop] for start, stop in word_spans(text)] for row, text in texts.items()}
 
 
-def exchanged(
-    words: Sequence[str], written: Sequence[str], known: Sequence[str], draw: np.random.Generator
-) -> Iterator[str]:
-    """Exchange some words: half of them for one of the written, as often as they are, and half for a known one."""
-    for word in words:
-        if draw.random() >= _EXCHANGED or not word.strip():
-            yield word
-            continue
-        source = known if known and draw.random() < 0.5 else written
-        # As it stands between its neighbours: what follows the old word follows the new one.
-        yield source[int(draw.integers(len(source)))].strip() + word[len(word.rstrip()) :]
+def make(
+    words: Mapping[int, Sequence[str]],
+    times: int,
+    known: Sequence[str],
+    draft: Callable[[int, np.random.Generator], Sequence[str]],
+) -> MadeTexts:
+    """Draft this many texts of each, and exchange some of their words.
+
+    Half of the new words are drawn from all words of these texts, as often as they stand there, and half from the
+    known ones, all equally often. Texts that would be white space alone are left out. It always makes the same.
+
+    Args:
+        words: Of the texts to make them of, by row, as `divided`.
+        times: How many to make of each.
+        known: Words that the texts may not hold.
+        draft: Gives the words, as `divided`, of a text made of that in a row.
+    """
+    draw = np.random.default_rng(0)
+    written = [word for of_text in words.values() for word in of_text if word.strip()]
+    made: list[str] = []
+    sources: list[int] = []
+    for _ in range(times):
+        for row in words:
+            text = "".join(_exchanged(draft(row, draw), written, known, draw))
+            if text.strip():
+                made.append(text)
+                sources.append(row)
+    return MadeTexts(tuple(made), np.array(sources, dtype=np.int64))
 
 
 def _piece(words: Sequence[str], draw: np.random.Generator) -> Sequence[str]:
@@ -84,3 +89,15 @@ def _piece(words: Sequence[str], draw: np.random.Generator) -> Sequence[str]:
         return words
     start = int(draw.integers(len(words) - _FEWEST_WORDS + 1))
     return words[start : int(draw.integers(start + _FEWEST_WORDS, len(words) + 1))]
+
+
+def _exchanged(
+    words: Sequence[str], written: Sequence[str], known: Sequence[str], draw: np.random.Generator
+) -> Iterator[str]:
+    for word in words:
+        if draw.random() >= _EXCHANGED or not word.strip():
+            yield word
+            continue
+        source = known if known and draw.random() < 0.5 else written
+        # As it stands between its neighbours: what follows the old word follows the new one.
+        yield source[int(draw.integers(len(source)))].strip() + word[len(word.rstrip()) :]

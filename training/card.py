@@ -158,7 +158,7 @@ def _unrepeated(judged: Judgement, learnt_from: Sequence[str]) -> Part | None:
 
 
 def _learnt_from(data: LabelledTexts, train: Rows, record: TrainingRecord) -> list[str]:
-    """Return all texts that shaped the model, those that chose its epoch and temperature among them."""
+    """Return all texts of the data that shaped the model, those that chose its epoch and temperature among them."""
     return data.texts_of(train) + (list(data.unlabelled) if _learnt_from_neither(record) else [])
 
 

@@ -91,11 +91,10 @@ def _teacher(card: Card, record: TrainingRecord) -> str:
     learnt_from = ["of these texts"]
     if card.learnt_from_neither:
         learnt_from.append("of texts that are neither")
-    made = ""
-    if count := record.options.get("augmentations"):
-        made += f" So it did of further texts, {count} made of each: a piece of it, most with some words exchanged."
-    if count := record.options.get("mixtures"):
-        made += f" So it did of {count} mixed of each and paraphrases of it, most with some words changed."
+    pieces, mixtures = record.options.get("augmentations"), record.options.get("mixtures")
+    kinds = [f"{pieces} pieces of each"] if pieces else []
+    kinds += [f"{mixtures} mixed of each and others of its group"] if mixtures else []
+    made = f" So it did of further texts, most with some words exchanged: {' and '.join(kinds)}." if kinds else ""
     return (
         f" Beside the labels it learnt what a teacher thinks {' and '.join(learnt_from)}.{made} The teacher is a bag "
         "of words and a sentence encoder, which had been trained on other texts before, fitted to the same part."
@@ -107,12 +106,14 @@ def _repeated(card: Card) -> str:
     tested = sum(part.rows for part in card.lengths)
     new = card.unrepeated
     if new is None:
-        return "Every test text stands word for word, in whatever case, among the texts that it learnt from."
+        return (
+            "Every test text stands word for word, in whatever case, among the texts of the data that it learnt from."
+        )
     if new.rows == tested:
-        return "No test text stands word for word among the texts that it learnt from."
+        return "No test text stands word for word among the texts of the data that it learnt from."
     return (
-        f"{tested - new.rows:,} of {tested:,} test texts stand word for word, in whatever case, among the texts that "
-        f"it learnt from; on the other {new.rows:,} its accuracy is {_reached_by(new)}."
+        f"{tested - new.rows:,} of {tested:,} test texts stand word for word, in whatever case, among the texts of "
+        f"the data that it learnt from; on the other {new.rows:,} its accuracy is {_reached_by(new)}."
     )
 
 
@@ -300,13 +301,14 @@ def _speed(card: Card) -> Iterator[str]:
 
 
 def _recipe(artifacts: Artifacts, record: TrainingRecord) -> Iterator[str]:
+    most = artifacts.config.preprocessing.max_length
+    longest = "every token" if most is None else f"at most {most:,} tokens"
     yield from ("## Recipe", "")
     yield (
         f"Seed {record.seed}; epoch {record.best_epoch} of {record.epochs} (from 0) was kept; {record.seconds:,.0f} s "
         f"of learning on {record.device}, "
         + ", ".join(f"{name} {its}" for name, its in record.versions.items())
-        + f". Texts are cut after {artifacts.config.preprocessing.max_length or 'no number of'} tokens. The flags of "
-        "`python -m training fit`:"
+        + f". Of a text it reads {longest}. The choices of `python -m training fit`, each a flag:"
     )
     yield ""
     yield from table(("", ""), ((f"`{name}`", f"`{value}`") for name, value in record.options.items()))

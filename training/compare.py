@@ -106,6 +106,6 @@ def _notes(data: LabelledTexts, candidates: Sequence[Candidate], found: Comparis
             yield f"{candidate.name}: trained with split seed {record.split_seed}, and its figures are of that division"
         for split in found.splits:
             if split not in contestant.reached:
-                yield f"{candidate.name}: knows the {split} split's test part, and no honest score on it is recorded"
+                yield f"{candidate.name}: learnt from test texts of the {split} split, so it has no score there"
     if not lexicon_is_installed():
         yield NO_LEXICON

@@ -9,44 +9,36 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from training.augmentation import MadeTexts, divided, exchanged
-from training.splits import Rows
+from training.augmentation import MadeTexts, divided, make
 
 
-def mix(texts: Mapping[int, str], groups: Rows, times: int, known: Sequence[str]) -> MadeTexts:
+def mix(texts: Mapping[int, str], groups: Mapping[int, int], times: int, known: Sequence[str]) -> MadeTexts:
     """Mix this many texts of each and one of its group, drawn each time anew, which may be itself.
 
-    Each passage in which the two differ is taken from one of them by chance; then words are exchanged as in `augment`.
-    Texts that would be white space alone are left out. It always makes the same.
+    Each passage in which the two differ is taken from one of them by chance; a text that shares nothing with the other
+    is taken whole, or the other is. The mixture ends in the white space that its own text ends in.
 
     Args:
-        texts: What to make them of, R by row.
-        groups: (R,) numbers; texts of the same say the same.
+        texts: What to make them of, by row.
+        groups: The number of each text's group, by row; texts without one are mixed with themselves alone.
         times: How many to make of each.
         known: Words that the texts may not hold.
     """
-    draw = np.random.default_rng(0)
     words = divided(texts)
-    written = [word for of_text in words.values() for word in of_text if word.strip()]
-    paraphrases: dict[int, list[int]] = defaultdict(list)
-    group_of = dict(zip(texts, groups.tolist(), strict=True))
-    for row, group in group_of.items():
-        paraphrases[group].append(row)
-    made: list[str] = []
-    sources: list[int] = []
-    for _ in range(times):
-        for row, group in group_of.items():
-            other = paraphrases[group][int(draw.integers(len(paraphrases[group])))]
-            mixed = _spaced(list(_mixed(words[row], words[other], draw)), _space(texts[row]))
-            text = "".join(exchanged(mixed, written, known, draw))
-            if text.strip():
-                made.append(text)
-                sources.append(row)
-    return MadeTexts(tuple(made), np.array(sources, dtype=np.int64))
+    rows_of: dict[int, list[int]] = defaultdict(list)
+    for row, group in groups.items():
+        rows_of[group].append(row)
+
+    def mixed(row: int, draw: np.random.Generator) -> Sequence[str]:
+        others = rows_of[groups[row]] if row in groups else [row]
+        other = others[int(draw.integers(len(others)))]
+        return _parted(list(_passages(words[row], words[other], draw)), _trailing_space(texts[row]))
+
+    return make(words, times, known, mixed)
 
 
-def _mixed(one: Sequence[str], other: Sequence[str], draw: np.random.Generator) -> Iterator[str]:
-    matcher = SequenceMatcher(None, _plain(one), _plain(other), autojunk=False)
+def _passages(one: Sequence[str], other: Sequence[str], draw: np.random.Generator) -> Iterator[str]:
+    matcher = SequenceMatcher(None, _plain(one), _plain(other))
     for kind, start, stop, other_start, other_stop in matcher.get_opcodes():
         yield from one[start:stop] if kind == "equal" or draw.random() < 0.5 else other[other_start:other_stop]
 
@@ -55,12 +47,11 @@ def _plain(words: Sequence[str]) -> list[str]:
     return [word.strip().casefold() for word in words]
 
 
-def _spaced(words: Sequence[str], end: str) -> list[str]:
-    """Part words that stood at the end of a text and no longer do, and put this white space behind the last one."""
-    parted = [word + " " * (word == word.rstrip()) for word in words]
-    return [*parted[:-1], parted[-1].rstrip() + end] if parted else []
+def _parted(words: Sequence[str], end: str) -> Sequence[str]:
+    """Put a space behind words that stood last in a text and no longer do, and this one behind the last one."""
+    *before, last = words
+    return [*(word if word != word.rstrip() else word + " " for word in before), last.rstrip() + end]
 
 
-def _space(text: str) -> str:
-    """Return the white space that a text ends with."""
+def _trailing_space(text: str) -> str:
     return text[len(text.rstrip()) :]

@@ -90,8 +90,8 @@ class Recipe(BaseModel):
         default=0,
         ge=0,
         le=100,
-        description="Texts to mix of each one and others of its group, with words changed as they change them, for the "
-        "teacher to judge. Each costs the time and memory that the texts themselves take.",
+        description="Texts to mix of each one and others of its group, which should be paraphrases, with some words "
+        "exchanged, for the teacher to judge. Each costs the time and memory that the texts themselves take.",
     )
     label_made_texts: bool = Field(
         default=False, description="Mix the label of what it is made of into what is learnt of a made text, too."

@@ -23,6 +23,8 @@ from training.splits import Rows, SplitName
 from training.teacher import Classroom
 from training.teaching import teach
 
+Groups = npt.NDArray[np.int64]
+
 
 def taught_corpus(
     data: LabelledTexts, rows: Rows, encoder: TextEncoder, split: SplitName, settings: FitSettings
@@ -40,7 +42,7 @@ def taught_corpus(
     if recipe.unlabelled:
         texts |= dict(enumerate(data.unlabelled, start=len(data.texts)))
     load_encoder = functools.cache(lambda: MiniLM(device))
-    made = _made(texts, _alike(data, rows, len(texts)), recipe, load_encoder)
+    made = _made(data, rows, texts, recipe, load_encoder)
     room = Classroom(data, rows, by_group=by_group, unlabelled=recipe.unlabelled, tuned=recipe.tuned_teacher, made=made)
     teaching = teach(room, load_encoder, settings.cache)
     texts |= dict(enumerate(made.texts, start=len(room.written)))
@@ -49,41 +51,37 @@ def taught_corpus(
     labels = data.labels[room.sources(labelled)]
     if recipe.label_after_words:
         teaching = teaching.mixed_with_labels(labelled, labels, recipe.teacher_share)
-    mixed = np.isin(list(texts), labelled)
-    opinions[mixed] = _blend(opinions[mixed], labels, _agreeing(room, labelled), recipe.teacher_share)
+    blended = np.isin(list(texts), labelled)
+    alone = len(rows) + np.arange(len(labelled) - len(rows))  # a made text says what no other does
+    alike = np.concatenate([_alike(data, rows, by_group=by_group), alone])
+    opinions[blended] = _blend(opinions[blended], labels, alike, recipe.teacher_share)
     corpus = encode_corpus(encoder, list(texts.values()), opinions.tolist(), recipe.pad_to, device)
     return dataclasses.replace(corpus, lessons=lessons_of(encoder, texts, teaching, device))
 
 
 def _made(
-    texts: Mapping[int, str], alike: Rows, recipe: Recipe, load_encoder: Callable[[], SentenceEncoder]
+    data: LabelledTexts,
+    rows: Rows,
+    texts: Mapping[int, str],
+    recipe: Recipe,
+    load_encoder: Callable[[], SentenceEncoder],
 ) -> MadeTexts:
+    """Make of these texts, of which those in `rows` have groups, what the recipe asks for."""
     made = MadeTexts()
     if recipe.augmentations:
-        made += augment(texts, recipe.augmentations, load_encoder().words)
-    if recipe.mixtures:
-        made += mix(texts, alike, recipe.mixtures, load_encoder().words)
+        made = made.followed_by(augment(texts, recipe.augmentations, load_encoder().words))
+    if recipe.mixtures:  # of paraphrases whatever the split: all of these texts are there to learn from
+        groups = dict(zip(rows.tolist(), _alike(data, rows, by_group=True).tolist(), strict=True))
+        made = made.followed_by(mix(texts, groups, recipe.mixtures, load_encoder().words))
     return made
 
 
-def _alike(data: LabelledTexts, rows: Rows, count: int) -> Rows:
-    """Number so many texts, these rows and unlabelled ones, so that paraphrases with one label share a number."""
-    labelled = sharing_a_label(data.labels[rows], None if data.groups is None else data.groups[rows])
-    return np.concatenate([labelled, len(rows) + np.arange(count - len(rows))])
+def _alike(data: LabelledTexts, rows: Rows, *, by_group: bool) -> Groups:
+    """Number (R,) rows so that those of a group with one label share a number, or each has its own."""
+    return sharing_a_label(data.labels[rows], data.groups[rows] if by_group and data.groups is not None else None)
 
 
-def _agreeing(room: Classroom, rows: Rows) -> Labels:
-    """Number (R,) texts so that those that say the same have one number: the paraphrases that a split keeps together.
-
-    A made text says what no other does.
-    """
-    written = rows[rows < len(room.written)]
-    groups = room.data.groups[written] if room.by_group and room.data.groups is not None else None
-    agreeing = sharing_a_label(room.data.labels[written], groups)
-    return np.concatenate([agreeing, len(written) + np.arange(len(rows) - len(written))])
-
-
-def _blend(opinions: Probabilities, labels: Labels, groups: Labels, share: float) -> Probabilities:
+def _blend(opinions: Probabilities, labels: Labels, groups: Groups, share: float) -> Probabilities:
     """Mix what a teacher says of R texts, averaged over each group, with their labels.
 
     Paraphrases of one text say the same; what their teachers say of them together is right more often.

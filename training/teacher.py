@@ -1,8 +1,8 @@
 """A teacher: logistic regression on TF-IDF words and sentence embeddings, and a sentence encoder fine-tuned beside it.
 
 It is right more often than a network that reads characters and learns from labels alone, and says how sure it is; it
-says it of any text, so of every beginning of a text and of texts without a label too. A text's own label, and those of
-its group, are never part of what the teacher of that text has learnt from.
+says it of any text, so of every beginning of a text and of texts without a label too. A text's own label is
+never part of what its teacher has learnt from; nor, by group, are those of its group.
 """
 
 from collections.abc import Callable, Iterator, Sequence
