@@ -14,6 +14,7 @@ import io
 import os
 import pickle
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -221,10 +222,11 @@ def _read_verified(directory: Path, name: str, config: ArtifactConfig) -> bytes:
 
 
 def _read(directory: Path, name: str) -> bytes:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return (directory / _INCOMING / name).read_bytes()
-    path = directory / name
+    path = directory / _INCOMING / name
     try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return path.read_bytes()
+        path = directory / name
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ArtifactError(str(path), "a file", "nothing there") from error
@@ -250,6 +252,7 @@ def _replace_all(directory: Path, content: Mapping[str, bytes]) -> None:
     try:
         for name, data in content.items():
             _write_durably(staging / name, data)
+        staging.chmod(stat.S_IMODE(directory.stat().st_mode))  # who reads the folder reads it while files are moved
         _sync_folder(staging)  # or its names might reach the disk after the rename
         staging.rename(directory / _INCOMING)
     except BaseException:

@@ -80,13 +80,20 @@ def score(files: Files, machine: Machine, *, fresh: bool, quiet: bool) -> int:
     try:
         outcome = score_file(files, scorer, fresh=fresh, quiet=quiet)
     except KeyboardInterrupt:
-        goes_on = files.source.is_file() and (files.output.is_file() or not files.output.exists())
-        on = f"; the same command goes on from {files.output}.unfinished" if goes_on else ""
-        print(f"charlstm: stopped{on}", file=sys.stderr)  # noqa: T201  its user reads it
+        print(f"charlstm: stopped{_going_on(files, fresh=fresh)}", file=sys.stderr)  # noqa: T201  its user reads it
         return INTERRUPTED
     if not quiet:
         print(_closing_line(outcome, files), file=sys.stderr)  # noqa: T201  its user reads it
     return exit_code(outcome.counts)
+
+
+def _going_on(files: Files, *, fresh: bool) -> str:
+    """Say how to go on with what is stopped, if one can."""
+    kept = files.output != STANDARD and (files.output.is_file() or not files.output.exists())
+    if not (kept and files.source.is_file()):
+        return ""
+    output = files.output.resolve() if files.output.is_symlink() else files.output
+    return f"; the same command {'without --fresh ' if fresh else ''}goes on from {output}.unfinished"
 
 
 def score_file(files: Files, scorer: BulkScorer, *, fresh: bool, quiet: bool) -> Outcome:

@@ -177,6 +177,8 @@ class Unfinished(Result):
         try:
             self._lock()
             self.begun = None if fresh else self._continue()
+            if self.begun is None:  # else an earlier task's might be taken for that of what is written now
+                self._journal.unlink(missing_ok=True)
             self._file.truncate(self.begun.written if self.begun else 0)
             self._file.seek(0, os.SEEK_END)
         except BaseException:

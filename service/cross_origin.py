@@ -13,10 +13,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from service.origins import Origin, Origins
+from service.tensors import LENGTH_HEADER
 
 _METHODS: Final = ("GET", "HEAD", "POST")
-_SENT: Final = ("Authorization", "X-API-Key", "X-Request-ID")  # beside those that every page may set, and Content-Type
-_READ: Final = ("Retry-After", "Server-Timing", "X-Request-ID")
+# Beside those that every page may set, and Content-Type.
+_SENT: Final = ("Authorization", "X-API-Key", "X-Request-ID", LENGTH_HEADER)
+_READ: Final = ("Retry-After", "Server-Timing", "X-Request-ID", LENGTH_HEADER)
 _SECONDS: Final = 3600  # that a browser may go by what it was told before it asks again
 
 

@@ -44,7 +44,9 @@ from service.protocol import (
 _logger = logging.getLogger(__name__)
 _READ_SIZE = 1 << 20
 _STATISTICS_EVERY = 0.2  # seconds
-_MOST_UNREAD = 256 << 20  # bytes of answers that may wait for a worker to read them
+_MOST_UNREAD = 256 << 20  # bytes of answers that may wait for a worker that has stopped reading
+_STUCK_AFTER = 10.0  # seconds after which a worker that has read nothing counts as one
+_SEND_BUFFER = 4 << 20  # bytes of the socket's, if the system allows: they leave it while a chunk is run
 
 
 def main() -> None:
@@ -73,6 +75,7 @@ class _Peer:
         self.connection = connection
         self._frames = Frames()
         self._outgoing = bytearray()
+        self._read_at = time.monotonic()  # when the worker last took something, or there was nothing to take
 
     @property
     def blocked(self) -> bool:
@@ -100,14 +103,16 @@ class _Peer:
         Raises:
             OSError: The worker is gone, or has stopped reading.
         """
-        if len(self._outgoing) > _MOST_UNREAD:
-            raise TimeoutError(f"more than {_MOST_UNREAD} bytes of answers were not read")
+        now = time.monotonic()
+        if not self._outgoing:
+            self._read_at = now
         self._outgoing += data
-        try:
+        with contextlib.suppress(BlockingIOError):
             while self._outgoing:
                 del self._outgoing[: self.connection.send(self._outgoing)]
-        except BlockingIOError:
-            pass
+                self._read_at = now
+        if len(self._outgoing) > _MOST_UNREAD and now - self._read_at > _STUCK_AFTER:
+            raise TimeoutError(f"{len(self._outgoing)} bytes of answers were not read for {_STUCK_AFTER:g} s")
 
 
 class EngineServer:
@@ -125,6 +130,7 @@ class EngineServer:
         self._workers: dict[int, _Peer] = {}
         self._numbers = 0
         self._loading: Loading | None = None
+        self._asked_to_load: list[tuple[int, int]] = []  # worker and question, since the loading under way began
         self._next_statistics = 0.0
         self._worked = False  # since the last statistics
         self._selector = selectors.DefaultSelector()
@@ -179,6 +185,7 @@ class EngineServer:
             _logger.warning("a worker could not connect: %s", error)
             return
         connection.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._numbers += 1
         self._workers[self._numbers] = _Peer(connection)
         self._selector.register(connection, selectors.EVENT_READ, self._numbers)
@@ -199,7 +206,8 @@ class EngineServer:
 
     def _ask(self, number: int, question: Question) -> None:
         if isinstance(question, Reload):
-            self._start_loading(number, question.id)
+            self._asked_to_load.append((number, question.id))
+            self._load()
         else:
             self._worked = True
             self._send(self._engine.ask(number, question))
@@ -252,12 +260,12 @@ class EngineServer:
         for number in list(self._workers):
             self._answer(number, answer)
 
-    def _start_loading(self, worker: int, question: int) -> None:
-        if self._loading is not None:
-            self._answer(worker, Reloaded(question, self._versions(), "another reload is under way"))
-            return
-        self._loading = Loading(self._loader, worker, question, self._wake_writer)
-        self._loading.start()
+    def _load(self) -> None:
+        """Load what is there now, if it is asked for; what is under way may have read what was there before."""
+        if self._loading is None and self._asked_to_load:
+            self._loading = Loading(self._loader, self._asked_to_load, self._wake_writer)
+            self._asked_to_load = []
+            self._loading.start()
 
     def _finish_loading(self) -> None:
         os.read(self._wake_reader, 1)
@@ -270,7 +278,9 @@ class EngineServer:
             self._broadcast(self._loader.describe(done.models))
         else:
             _logger.error("the new models are not used: %s", done.error)
-        self._answer(done.worker, Reloaded(done.question, self._versions(), done.error))
+        for worker, question in done.asked:
+            self._answer(worker, Reloaded(question, self._versions(), done.error))
+        self._load()
 
     def _versions(self) -> list[str]:
         return [model.version for model in self._engine.models]

@@ -105,6 +105,7 @@ _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "is no field of this request",
     "string_type": "must be a string",
+    "string_too_long": "must be at most {max_length} characters long",
     "string_unicode": "must be valid Unicode text, found a lone surrogate",
     "bool_type": "must be true or false",
     "list_type": "must be an array",
@@ -151,7 +152,10 @@ def _of_validation(fault: Mapping[str, Any]) -> FieldError:
     message = _MESSAGES[kind].format_map(context) if kind in _MESSAGES else fault["msg"]
     limit: int | None = next((context[name] for name in _LIMITS if name in context), None)
     found: int | str | None = context.get("actual_length")
-    if kind in _ABOUT_TYPES:
+    if kind == "string_too_long":
+        found = len(given)
+        message = f"{message}, found {found}"
+    elif kind in _ABOUT_TYPES:
         found = _JSON_TYPES.get(type(given), "no JSON")
         message = f"{message}, found {found}"
     elif kind in _ABOUT_NUMBERS and abs(given) < _LARGEST_SHOWN:

@@ -1,6 +1,5 @@
 """The routes that show the memory: one text's trace, two texts compared, and a text without each of its words."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -16,6 +15,7 @@ from service.occlusion import occlusion_response
 from service.passages import Passage
 from service.routes import OF_A_QUESTION, Model, server_timing, timed_answer
 from service.schemas import PredictRequest
+from service.trace_slots import written_out
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORMS: dict[int | str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ async def gates(asked: GatesRequest, model: Model, request: Request) -> Response
     async with model.trace_slots.take() as deadline:
         traced = await model.trace(passage, deadline, asked.model, truncate=asked.truncate, clamps=clamps)
         started = time.perf_counter()
-        written = await asyncio.to_thread(form.write, traced, asked)
+        written = await written_out(lambda: form.write(traced, asked))
     timing = server_timing(traced, time.perf_counter() - started)
     return Response(written.content, headers=written.headers | {"Server-Timing": timing})
 
@@ -72,7 +72,7 @@ async def compare(asked: CompareRequest, model: Model) -> Response:
     async with model.trace_slots.take(traces=2) as deadline:
         traced = await model.trace_both(pair, deadline, asked.model, truncate=asked.truncate)
         started = time.perf_counter()
-        content = await asyncio.to_thread(lambda: to_json(compare_document(traced)))
+        content = await written_out(lambda: to_json(compare_document(traced)))
     timing = server_timing(traced.slower, time.perf_counter() - started)
     return Response(content, media_type="application/json", headers={"Server-Timing": timing})
 

@@ -68,16 +68,24 @@ def further_folders(artifacts: Path) -> list[str]:
         ArtifactError: One has a name that would have to be escaped in an address.
     """
     inside = sorted(path for path in artifacts.iterdir() if not path.name.startswith(".") and path.is_dir())
-    folders = [path.name for path in inside if holds_model(path)]
-    for path in inside:
-        if path.name not in folders and (path / SAFETENSORS).exists():
-            _logger.warning("%s is not served: it holds %s, but no %s", path, SAFETENSORS, CONFIG)
+    folders = [path.name for path in inside if _is_served(path)]
     for folder in folders:
         if not _NAME.fullmatch(folder):
             raise ArtifactError(
                 str(artifacts / folder), "a model's name of at most 64 letters, digits, dots and dashes", folder
             )
     return folders
+
+
+def _is_served(folder: Path) -> bool:
+    try:
+        if holds_model(folder):
+            return True
+        if (folder / SAFETENSORS).exists():
+            _logger.warning("%s is not served: it holds %s, but no %s", folder, SAFETENSORS, CONFIG)
+    except OSError as error:  # such as lost+found on a disk of its own
+        _logger.warning("%s is not served: it cannot be looked into (%s)", folder, error.strerror)
+    return False
 
 
 def threads_for(cores: int) -> int:
@@ -101,11 +109,17 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
 
 
 class Loading(threading.Thread):
-    """Loads models beside those that serve."""
+    """Loads models beside those that serve.
 
-    def __init__(self, loader: Loader, worker: int, question: int, wake: int) -> None:
+    Args:
+        loader: Loads them.
+        asked: The workers that want it, and their questions' numbers.
+        wake: Where to write a byte once it is done.
+    """
+
+    def __init__(self, loader: Loader, asked: Sequence[tuple[int, int]], wake: int) -> None:
         super().__init__(name="loading", daemon=True)
-        self.worker, self.question = worker, question
+        self.asked = asked
         self.models: list[LoadedModel] | None = None
         self.error: str | None = None
         self._loader, self._wake = loader, wake

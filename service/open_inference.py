@@ -40,6 +40,7 @@ from service.tensors import (
     decompress,
     encode_response,
 )
+from service.trace_slots import written_out
 
 _MOST_BYTES_AT_ONCE = 65_536  # of a body that is decoded on the event loop; it takes about a millisecond
 
@@ -181,7 +182,7 @@ async def _infer(wanted: _Wanted, model: Model, request: Request) -> Response:
             traced = await model.trace(passage, deadline, wanted.name, truncate=asked.truncate)
             check(traced)
             started = time.perf_counter()
-            body = await asyncio.to_thread(_body, asked, chosen, traced)
+            body = await written_out(lambda: _body(asked, chosen, traced))
         return _response(body, server_timing(traced, time.perf_counter() - started))
     texts = {f"{TEXT}[{index}]": text for index, text in enumerate(asked.texts)}
     judged = await model.judge(texts, wanted.name, truncate=asked.truncate)

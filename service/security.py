@@ -11,7 +11,8 @@ pages of the service from those of anybody else that its users may come upon.
 
 import hmac
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -107,7 +108,7 @@ class KeyCheck:
             await self._app(scope, receive, send)
             return
         keys = self._guard.keys_for(_path_of(scope))
-        if not keys or _shown(scope) in keys:
+        if not keys or any(key in keys for key in _shown(scope)):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await error_response(UnauthorizedError(), scope)(scope, receive, send)
@@ -192,25 +193,15 @@ def _path_of(scope: Scope) -> str:
     return path[len(root) :] if path.startswith(root + "/") else path
 
 
-def _shown(scope: Scope) -> bytes:
-    """Return the key that a request shows; an empty one is in no set."""
+def _shown(scope: Scope) -> Iterator[bytes]:
+    """Give every key that a request shows: a gateway on the way may have put one of its own beside the client's."""
     for name, value in scope["headers"]:
         if name == b"x-api-key":
-            key: bytes = value
-            return key
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            token: bytes = value[7:].strip()
-            return token
-    return _shown_as_subprotocol(scope.get("subprotocols", ()))
-
-
-def _shown_as_subprotocol(offered: Iterable[str]) -> bytes:
-    """Return the key that is among the subprotocols, or an empty one."""
-    for protocol in offered:
+            yield value
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            yield value[7:].strip()
+    for protocol in scope.get("subprotocols", ()):
         if protocol.startswith(_KEY_PROTOCOL):
             encoded = protocol.removeprefix(_KEY_PROTOCOL)
-            try:
-                return b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-            except ValueError:
-                return b""
-    return b""
+            with suppress(ValueError):
+                yield b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)

@@ -95,7 +95,7 @@ class Supervisor:
             lived = time.monotonic() - started
             if code == UNUSABLE and first:
                 raise StartupError(complaint)
-            first = False
+            first = first and code is None  # no process could be started
             if lived > _STABLE_AFTER:
                 pause = _FIRST_PAUSE
             reason = complaint or f"exit code {code}"

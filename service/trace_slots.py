@@ -9,11 +9,27 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from typing import TypeVar
 
 from service.errors import DeadlineError, OverloadedError
 
 _RETRY_AFTER = 1.0  # seconds, when nobody can say
 _SLOTS = 4  # one being traced, one being written, and what it takes so that neither waits
+
+_Written = TypeVar("_Written")
+
+
+async def written_out(write: Callable[[], _Written]) -> _Written:
+    """Write a trace down in a thread; if that is cancelled, see the thread through first.
+
+    A thread cannot be stopped, and until it ends it has the trace in its hands.
+    """
+    writing = asyncio.create_task(asyncio.to_thread(write))
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        raise
 
 
 class TraceSlots:

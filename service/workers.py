@@ -135,10 +135,12 @@ class _Worker:
             if self._stopped.is_set():
                 return
             lived = time.monotonic() - started
-            pause = _FIRST_PAUSE if lived > _STABLE_AFTER else min(2 * pause, _LONGEST_PAUSE)
+            if lived > _STABLE_AFTER:
+                pause = _FIRST_PAUSE
             _logger.error("a worker ended after %.1f s (%s); starting another one in %.1f s", lived, reason, pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def stop(self) -> None:
         """Let it finish."""

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -685,3 +686,15 @@ def test_weights_of_any_layout_are_saved(tmp_path: Path) -> None:
     slanted = {name: tensor.t().contiguous().t() if tensor.ndim == 2 else tensor for name, tensor in weights.items()}
     save_artifacts(tmp_path, config, vocabulary, {k: torch.nn.Parameter(v) for k, v in slanted.items()})
     assert is_set(load_artifacts(tmp_path), NEW)
+
+
+def test_whoever_may_read_the_folder_may_read_what_is_being_moved_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that is another user's loads in between, too."""
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr("charlstm.artifacts._move_incoming", lambda _: None)  # the save ends before that
+    tiny_artifacts(tmp_path)
+    (incoming,) = tmp_path.glob(".*")
+    assert stat.S_IMODE(incoming.stat().st_mode) == 0o755
+    assert load_artifacts(tmp_path).version

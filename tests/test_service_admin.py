@@ -42,7 +42,7 @@ def test_a_set_that_is_not_sound_is_a_problem_that_names_the_file_but_no_folder(
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [
-        ("another reload is under way", ("artifacts", "another reload is under way")),
+        ("loading failed", ("artifacts", "loading failed")),
         ("artifacts/a.json: expected b, found c (1/2)", ("a.json", "expected b, found c (1/2)")),
         ("/a/b.json: expected c, found no '/a/b.json'", ("b.json", "expected c, found no 'b.json'")),
         ("artifacts/article/a.json: expected b, found c", ("article/a.json", "expected b, found c")),

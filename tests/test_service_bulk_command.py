@@ -228,16 +228,44 @@ def test_two_processes_do_not_write_the_same_file(tiny_directory: Path, tmp_path
         score_file(source, output, tiny_directory)
 
 
-def test_ctrl_c_says_how_to_go_on(tiny_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("output", "flags", "on"),
+    [
+        ("b.csv", (), "; the same command goes on from {folder}/b.csv.unfinished"),
+        ("b.csv", ("--fresh",), "; the same command without --fresh goes on from {folder}/b.csv.unfinished"),
+        ("link.csv", (), "; the same command goes on from {folder}/linked.csv.unfinished"),
+        ("-", (), ""),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(
+    tiny_directory: Path, tmp_path: Path, output: str, flags: tuple[str, ...], on: str
+) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    source, output = write(tmp_path / "a.csv"), tmp_path / "b.csv"
-    with monkeypatch.context() as patch:
+    (tmp_path / "linked.csv").touch()
+    (tmp_path / "link.csv").symlink_to("linked.csv")
+    source, place = write(tmp_path / "a.csv"), output if output == "-" else str(tmp_path / output)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.bulk_result.Counts.plus", interrupted)
-        ended = run("score", source, "--output", output, artifacts=tiny_directory)
+        ended = run("score", source, "--output", place, *flags, artifacts=tiny_directory)
     assert ended.exit_code == 130
-    assert ended.stderr == f"charlstm: stopped; the same command goes on from {output}.unfinished\n"
+    assert ended.stderr == f"charlstm: stopped{on.format(folder=tmp_path)}\n"
+    assert not on or Path(ended.stderr.removesuffix("\n").partition(" goes on from ")[2]).exists()
+
+
+def test_what_is_begun_anew_is_not_taken_for_what_was_begun_before(
+    begun: tuple[Path, Path], tiny_directory: Path
+) -> None:
+    """Killed before it has a journal of its own, it leaves none of the earlier one's, which may be about other rows."""
+    source, output = begun
+    files, machine = Files(source, output, Layout("csv")), Machine(tiny_directory, "cpu", threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        killed_in("reached", 1, half=False)(patch)
+        assert forked(lambda: score(files, machine, fresh=True, quiet=True)) == -signal.SIGKILL
+    assert output.with_name("b.csv.unfinished").exists()
+    assert not output.with_name("b.csv.unfinished.json").exists()
+    assert "behind" not in score_file(source, output, tiny_directory)
 
 
 # What goes wrong

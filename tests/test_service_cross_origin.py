@@ -61,12 +61,18 @@ def test_a_named_page_reads_the_answer(client: Client) -> None:
     assert answer.status_code == 200
     assert reader_of(answer) == PAGE
     assert "origin" in words(answer, "vary")
-    assert words(answer, "access-control-expose-headers") == {"retry-after", "server-timing", "x-request-id"}
+    assert words(answer, "access-control-expose-headers") == {
+        "inference-header-content-length",
+        "retry-after",
+        "server-timing",
+        "x-request-id",
+    }
     assert {"server-timing", "x-request-id"} <= set(answer.headers)
 
 
 def test_a_named_page_may_send_json_and_a_key(client: Client) -> None:
-    permission = preflight(client, access_control_request_headers="content-type, x-api-key,authorization, x-request-id")
+    wanted = "content-type, x-api-key,authorization, x-request-id, inference-header-content-length"
+    permission = preflight(client, access_control_request_headers=wanted)
     assert permission.status_code == 200
     assert reader_of(permission) == PAGE
     assert words(permission, "access-control-allow-methods") == {"get", "head", "post"}

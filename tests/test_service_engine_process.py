@@ -220,6 +220,7 @@ def test_a_worker_that_never_reads_is_disconnected_and_holds_nobody_up(
     engine: Engine, worker: Worker, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(engine_process, "_MOST_UNREAD", 1 << 20)
+    monkeypatch.setattr(engine_process, "_STUCK_AFTER", 0.0)
     with _worker(path) as idle:
         number = 0
         with pytest.raises(ConnectionError):  # noqa: PT012 - which of them is the one too many depends on the system
@@ -235,8 +236,10 @@ def test_a_worker_that_never_reads_is_disconnected_and_holds_nobody_up(
     assert engine.statistics().waiting_texts == 0
 
 
-def test_a_worker_that_reads_late_gets_everything(worker: Worker) -> None:
-    """More than the socket's buffer holds waits in the engine, and leaves it as the worker reads."""
+def test_a_worker_that_reads_late_gets_everything(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than the socket's buffer holds waits in the engine, and leaves it as the worker reads: however much."""
+    monkeypatch.setattr(engine_process, "_SEND_BUFFER", 1 << 12)
+    monkeypatch.setattr(engine_process, "_MOST_UNREAD", 1 << 12)
     worker.say(*(worker.trace(number, 2000) for number in range(10)))
     worker.say(worker.submit(10, 5))
     assert {worker.hear_answer().id for _ in range(11)} == set(range(11))
@@ -305,19 +308,25 @@ def test_whatever_happens_while_a_model_loads_is_told_without_giving_anything_aw
 def test_the_engine_answers_while_it_loads_and_loads_one_model_at_a_time(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What is asked for meanwhile may be about newer files, so it is done once more, for all who asked."""
     go_on = Event()
+    loads = 0
 
     def load_slowly(directory: Path) -> Artifacts:
+        nonlocal loads
+        loads += 1
         assert go_on.wait(PATIENCE)
         return load_artifacts(directory)
 
     monkeypatch.setattr("service.loader.load_artifacts", load_slowly)
-    worker.say(Reload(0), Reload(1), worker.submit(2, 5))
-    assert worker.hear(Reloaded) == Reloaded(1, [worker.model.version], "another reload is under way")
-    assert worker.hear(Logits).id == 2
+    worker.say(Reload(0), Reload(1), Reload(2), worker.submit(3, 5))
+    assert worker.hear(Logits).id == 3
     go_on.set()
     worker.hear(Loaded)
     assert worker.hear(Reloaded) == Reloaded(0, [worker.model.version], None)
+    worker.hear(Loaded)
+    assert {worker.hear(Reloaded).id for _ in range(2)} == {1, 2}
+    assert loads == 2
 
 
 def test_the_process_sets_its_threads_and_its_signals(tiny_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,6 +233,7 @@ INVALID: dict[str, tuple[dict[str, Any], str, int | None, object]] = {
         99,
     ),
     "no object": ({"clamps": [0]}, "clamps[0]", None, "number"),
+    "a long name": ({"model": "m" * 65}, "model", 64, 65),
     "too many": ({"clamps": [{"signal": "cell_state", "value": 0}] * 65}, "clamps", 64, 65),
     "a cut beyond the text": ({"cut": [{"start": 0, "stop": 12}]}, "cut[0].stop", 11, 12),
     "a cut behind the text": ({"cut": [{"start": 0, "stop": 1}, {"start": 11}]}, "cut[1].start", 10, 11),

@@ -1,6 +1,7 @@
 """Several models in one service: the artifacts folder's own answers by default, those in its folders by their names."""
 
 import asyncio
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,18 @@ def test_a_folder_that_has_lost_its_config_is_passed_over_with_a_warning(
     (tmp_path / "other" / "config.json").unlink()
     assert [model.folder for model in Loader(engine_settings(tmp_path)).load()] == [""]
     assert f"{tmp_path / 'other'} is not served: it holds model.safetensors, but no config.json" in caplog.text
+
+
+def test_a_folder_that_nobody_may_look_into_is_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as `lost+found` on a disk of its own."""
+
+    def look(folder: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    tiny_artifacts(tmp_path)
+    (tmp_path / "lost+found").mkdir()
+    monkeypatch.setattr("service.loader.holds_model", look)
+    assert [model.folder for model in Loader(engine_settings(tmp_path)).load()] == [""]
+    assert f"{tmp_path / 'lost+found'} is not served: it cannot be looked into (Permission denied)" in caplog.text

@@ -38,6 +38,8 @@ def test_without_keys_nobody_needs_one() -> None:
         {"X-API-Key": "two"},
         {"Authorization": "Bearer one"},
         {"Authorization": "bearer  two"},
+        {"Authorization": "Bearer a-gateway's", "X-API-Key": "one"},
+        {"X-API-Key": "a-gateway's", "Authorization": "Bearer two"},
     ],
 )
 def test_each_key_opens_in_either_header(headers: dict[str, str]) -> None:

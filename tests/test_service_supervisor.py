@@ -209,17 +209,18 @@ def test_an_engine_that_was_good_once_may_find_bad_artifacts_and_is_started_agai
 
 
 def test_an_engine_that_cannot_even_be_started_is_tried_again(
-    settings: Settings, engine_program: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    settings: Settings, engine_program: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And is still the first one: without a usable model the service ends."""
     engine_program.chmod(0o600)
-    started = tmp_path / "started"
-    _script(engine_program, f"touch {started}")
+    _script(engine_program, "echo no model >&2", f"exit {UNUSABLE}")
 
     async def supervise() -> None:
-        async with asyncio.timeout(PATIENCE), Supervisor(settings):
+        async with asyncio.timeout(PATIENCE), Supervisor(settings) as supervisor:
             await until(lambda: "the engine died" in caplog.text)
             os.chmod(engine_program, 0o700)  # noqa: PTH101 - a method of Path would be said to block
-            await until(started.exists)
+            with pytest.raises(StartupError, match="no model"):
+                await asyncio.shield(supervisor.running)
 
     asyncio.run(supervise())
     assert "Permission denied" in caplog.text

@@ -1,13 +1,14 @@
 """The few traces that a worker has in its hands at a time."""
 
 import asyncio
+import threading
 
 import pytest
 
 from service import trace_slots
 from service.errors import DeadlineError, OverloadedError
-from service.trace_slots import TraceSlots
-from tests.service_fixtures import PATIENCE
+from service.trace_slots import TraceSlots, written_out
+from tests.service_fixtures import PATIENCE, until
 
 LIMIT = 1000  # bytes
 
@@ -31,6 +32,44 @@ def test_a_few_are_let_in_at_a_time_and_all_in_the_end() -> None:
 
     asyncio.run(crowd())
     assert most == trace_slots._SLOTS
+
+
+def test_a_slot_is_kept_until_the_trace_is_written_down_even_if_nobody_waits_for_it() -> None:
+    """A thread goes on after the task that waited for it is cancelled, and has the trace in its hands."""
+    started, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        started.set()
+        assert go_on.wait(PATIENCE)
+
+    async def hang_up() -> None:
+        slots = TraceSlots(PATIENCE, LIMIT)
+
+        async def answer() -> None:
+            async with slots.take():
+                await written_out(write)
+
+        task = asyncio.create_task(answer())
+        await until(started.is_set)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=0.05)
+        assert not done
+        assert slots._slots._value == trace_slots._SLOTS - 1
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert slots._slots._value == trace_slots._SLOTS
+
+    asyncio.run(hang_up())
+
+
+def test_what_is_written_out_is_what_was_written_and_an_error_is_raised() -> None:
+    async def fail() -> None:
+        assert await written_out(lambda: "written") == "written"
+        with pytest.raises(ZeroDivisionError):
+            await written_out(lambda: 1 // 0)
+
+    asyncio.run(fail())
 
 
 async def _fill(slots: TraceSlots) -> asyncio.Event:

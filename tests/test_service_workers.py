@@ -1,7 +1,10 @@
 """Several workers: one engine, one set of figures, and an end in order."""
 
+import asyncio
+import errno
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,9 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service import workers
 from service.workers import _SHARED_MEMORY
 from tests.served import LONG, Served, eventually, served
-from tests.service_fixtures import PATIENCE, is_running
+from tests.service_fixtures import PATIENCE, is_running, make_settings, until
 from tests.tiny import tiny_artifacts
 
 WORKERS = 2
@@ -154,3 +158,28 @@ def test_an_engine_that_cannot_run_is_one_clear_line(tmp_path: Path) -> None:
     last = server.log.read_text().splitlines()[-1]
     assert last == f"charlstm: {tmp_path}/none/config.json: expected a file, found nothing there"
     assert "Traceback" not in server.log.read_text()
+
+
+def test_a_worker_that_ends_is_started_again_a_little_later_each_time(
+    artifacts: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first time after the first pause, as an engine is."""
+    monkeypatch.setattr(workers, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(workers, "_LONGEST_PAUSE", 0.005)
+
+    async def run() -> None:
+        with socket.socket() as listener:
+            worker = workers._Worker(make_settings(artifacts), listener, "")
+            monkeypatch.setattr(worker, "_start", fail)
+            running = asyncio.create_task(worker.keep_running())
+            await until(lambda: caplog.text.count("a worker ended") >= 5)
+            worker.stop()
+            await running
+
+    async def fail() -> None:
+        raise OSError(errno.EAGAIN, "no process left")
+
+    asyncio.run(run())
+    pauses = [record.args[2] for record in caplog.records if record.args and "a worker ended" in record.message]  # type: ignore[index]  # three arguments
+    assert pauses[:4] == [0.001, 0.002, 0.004, 0.005]
+    assert "no process left" in caplog.text
