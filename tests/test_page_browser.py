@@ -646,6 +646,112 @@ def test_a_text_that_is_too_long_is_said_to_be(seen: Visit) -> None:
     seen.wait_for_text("#counts", f"^{len(TEXT) + 1} characters$")
 
 
+def test_a_link_that_is_followed_brings_its_own_model(seen: Visit) -> None:
+    """In the tab that is open already, too: text and model are those of the link, and so is the answer."""
+    seen.write(TEXT)
+    seen.page.evaluate("fragment => { location.hash = fragment; }", f"#text={quote(SECOND)}&model=article")
+    seen.wait_for_text("#facts", "article")
+    seen.wait_for_text("#coloured", f"^{SECOND}then 182 steps of padding")
+    expect(seen.page.locator("#model")).to_have_value("article")
+    seen.page.evaluate("fragment => { location.hash = fragment; }", f"#text={quote(SECOND)}")
+    seen.wait_for_text("#facts", "default")
+
+
+def test_a_model_that_is_gone_is_told_and_another_one_asked(seen: Visit) -> None:
+    seen.page.goto("about:blank")
+    seen.page.goto(f"{seen.url}/#text={quote(TEXT)}&model=gone")
+    seen.wait_for_text("#model-gone", "no model .gone. now")
+    seen.wait_for_answer(TEXT)
+    expect(seen.page.locator("#notice")).to_be_hidden()
+    expect(seen.page.locator("#model")).to_have_value("default")
+    expect(seen.page).to_have_url(re.compile("#text=[^&]+$"))
+
+
+def test_a_recording_that_comes_late_is_not_shown(seen: Visit) -> None:
+    """Who has gone on to a text of his own keeps it."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    seen.page.route("**/article-trace.json", hold)
+    seen.page.click("text=Lost in padding")
+    seen.write(TEXT)
+    with seen.page.expect_response("**/article-trace.json"):
+        held[0].continue_()
+    seen.page.wait_for_timeout(200)
+    expect(seen.page.locator("#text")).to_have_value(TEXT)
+    expect(seen.page.locator("#text")).not_to_have_attribute("readonly", "")
+    seen.wait_for_answer(TEXT)
+
+
+def test_after_an_undo_the_keyboard_is_where_it_was(seen: Visit) -> None:
+    """The button that was pressed is gone: the next one has the focus, and after the last one their list."""
+    seen.write(TEXT)
+    for word in (1, 3):
+        seen.page.locator("#coloured .word").nth(word).click()
+    buttons = seen.page.locator("#held button")
+    expect(buttons).to_have_count(2)
+    buttons.first.press("Enter")
+    expect(buttons).to_have_count(1)
+    expect(buttons).to_be_focused()
+    buttons.press("Enter")
+    expect(seen.page.locator("#held")).to_be_focused()
+
+
+def test_a_text_that_closes_the_connection_is_said_to_be_too_long(seen: Visit) -> None:
+    """It is not sent again as soon as there is a connection; another one is read."""
+    seen.page.fill("#text", "a" * 30_000)
+    seen.wait_for_text("#notice", "Too long. The text is much longer than the service reads")
+    seen.wait_for_state("open")
+    sent = len(seen.sent)
+    seen.page.wait_for_timeout(1000)
+    assert len(seen.sent) == sent
+    seen.wait_for_text("#notice", "Too long")
+    seen.write(TEXT)
+    expect(seen.page.locator("#notice")).to_be_hidden()
+
+
+def test_a_refusal_that_comes_late_is_of_the_text_before(browser: Browser, service: Service) -> None:
+    """The text has been shortened meanwhile: it is read, and nothing is said of the longer one."""
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+
+    def hold_refusals(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        server.on_message(lambda said: held.append((route, said)) if "problem" in str(said) else route.send(said))
+
+    slow = visit(browser, service.served.url)
+    slow.page.route_web_socket("**/gates/live", hold_refusals)
+    slow.open()
+    slow.page.fill("#text", "a" * 1001)
+    for _ in range(100):
+        slow.page.wait_for_timeout(50)
+        if held:
+            break
+    slow.page.fill("#text", TEXT)
+    route, refusal = held[0]
+    route.send(refusal)
+    slow.wait_for_answer(TEXT)
+    expect(slow.page.locator("#notice")).to_be_hidden()
+    slow.page.context.close()
+    assert slow.faults == []
+
+
+def test_on_a_narrow_page_what_went_wrong_with_a_change_can_be_undone(browser: Browser, service: Service) -> None:
+    """The bar at the bottom stays within the window, however much it has to say."""
+    narrow = visit(browser, service.served.url, NARROW)
+    narrow.open()
+    narrow.write(TEXT)
+    narrow.page.route("**/gates", lambda route: route.abort())
+    narrow.page.locator("#coloured .word").nth(1).click()
+    narrow.wait_for_text("#changed-short", "cannot be reached")
+    box = narrow.page.locator("#changed-undo").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= NARROW["width"]
+    narrow.page.context.close()
+
+
 def test_numbers_can_be_read_as_a_table(seen: Visit, service: Service) -> None:
     """Whoever sees no charts gets their numbers in rows."""
     seen.write(TEXT)

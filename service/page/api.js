@@ -1,7 +1,7 @@
 // @ts-check
 /** Asks the page's own service: the key is shown where there is one, and the model that was chosen is asked. */
 
-import { exchange } from "./http.js";
+import { exchange, Unreachable } from "./http.js";
 
 const KEPT_KEY = "charlstm.key";
 
@@ -46,17 +46,17 @@ export function urlOf(path) {
 /**
  * Ask for something, of the model that is asked.
  * @param {string} path
- * @param {{body?: object, accept?: string, signal?: AbortSignal}} [how] with a body it is a POST
+ * @param {{body?: object, accept?: string, signal?: AbortSignal, of?: string}} [how] with a body it is a POST; `of` another model
  * @returns {Promise<Response>} a good answer
  * @throws {import("./http.js").Problem | import("./http.js").Unreachable | DOMException}
  */
-export async function ask(path, { body, accept = "application/json", signal } = {}) {
+export async function ask(path, { body, accept = "application/json", signal, of = model } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: accept };
   if (key) headers["X-API-Key"] = key;
   const url = urlOf(path);
-  if (model && !body) url.searchParams.set("model", model);
-  return exchange(url, { body: body && model ? { ...body, model } : body, headers, signal });
+  if (of && !body) url.searchParams.set("model", of);
+  return exchange(url, { body: body && of ? { ...body, model: of } : body, headers, signal });
 }
 
 /**
@@ -67,7 +67,13 @@ export async function ask(path, { body, accept = "application/json", signal } = 
  * @returns {Promise<any>}
  */
 export async function askJson(path, body, signal) {
-  return (await ask(path, { body, signal })).json();
+  const answer = await ask(path, { body, signal });
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (error instanceof DOMException) throw error;
+    throw new Unreachable("The answer was cut short.");
+  }
 }
 
 /** Asks one thing after the other, of which only the last counts: an earlier question is given up. */

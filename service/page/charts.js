@@ -8,6 +8,7 @@
  */
 
 import { element } from "./format.js";
+import { Unreachable } from "./http.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 /** @typedef {{data: object[], layout: Record<string, any>, steps: number, height: number}} Figure */
@@ -21,17 +22,23 @@ const REST = 4; // a chart rests this many times as long as its last drawing too
 /** Plotly brings a style sheet for its maps, under this id, and leaves it out where it finds one; the page has no maps. */
 const MAP_STYLES = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 
+const RELOAD = 10_000; // milliseconds after which Plotly is tried again, if it could not be loaded
+
 /** @type {Promise<any> | null} */
 let plotly = null;
 
-/** Load Plotly, once. */
+/** Load Plotly, once; if that fails, whatever is drawn some seconds later tries again. */
 export function loadPlotly() {
   plotly ??= new Promise((resolve, reject) => {
-    document.head.append(element("meta", { id: MAP_STYLES }));
+    if (!document.getElementById(MAP_STYLES)) document.head.append(element("meta", { id: MAP_STYLES }));
     const script = document.createElement("script");
     script.src = new URL("plotly.min.js", import.meta.url).href;
     script.onload = () => resolve(/** @type {any} */ (window).Plotly);
-    script.onerror = () => reject(new Error("The charts' library could not be loaded."));
+    script.onerror = () => {
+      script.remove();
+      setTimeout(() => (plotly = null), RELOAD);
+      reject(new Unreachable("The charts' library could not be loaded."));
+    };
     document.head.append(script);
   });
   return plotly;

@@ -18,7 +18,6 @@ export const STYLE = `
   --_mono: var(--charlstm-mono, ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace);
   display: block;
   color-scheme: light dark;
-  container-type: inline-size;
   margin-block: 1em;
   font-family: var(--charlstm-font, inherit);
   font-size: var(--charlstm-size, inherit);
@@ -31,7 +30,7 @@ export const STYLE = `
 p { margin: 0; }
 
 article {
-  padding: 1em clamp(.9em, 3cqi, 1.4em);
+  padding: 1em 1.1em;
   color: var(--_text);
   background: var(--_background);
   border: 1px solid var(--_line);
@@ -93,10 +92,16 @@ select { flex: 0 1 auto; min-width: 0; max-width: 100%; }
 .scale-of-map { display: inline-flex; align-items: center; gap: .5em; white-space: nowrap; color: var(--_text); font-variant-numeric: tabular-nums; }
 .strip { width: 7em; height: .7em; border-radius: 2px; border: 1px solid var(--_line); }
 .stops { display: inline-flex; width: 0; overflow: hidden; }
-.stops i { width: 1px; height: 1px; transition: background-color 1ms; }
+.stops i { width: 1px; height: 1px; transition: background-color 1ms; forced-color-adjust: none; }
 .below { background: var(--_below); }
 .slightly-below { background: color-mix(in oklab, var(--_below) 45%, var(--_zero)); }
 .middle { background: var(--_zero); }
 .slightly-above { background: color-mix(in oklab, var(--_above) 45%, var(--_zero)); }
 .above { background: var(--_above); }
+
+@media (forced-colors: active) {
+  .scale i { background: CanvasText; }
+  .letter.negative { border-bottom: var(--bar) solid CanvasText; }
+  .letter.positive { border-top: var(--bar) solid CanvasText; }
+}
 `;

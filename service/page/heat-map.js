@@ -45,8 +45,9 @@ export class HeatMap {
     this.onStep = onStep;
     new ResizeObserver(() => this.#draw()).observe(box);
     stops.addEventListener("transitionend", () => this.#draw()); // from light to dark, or whoever else changes a colour
+    canvas.addEventListener("pointerdown", (event) => this.#point(event));
     canvas.addEventListener("pointermove", (event) => this.#point(event));
-    canvas.addEventListener("pointerleave", () => this.#move(null));
+    canvas.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.#move(null)); // a finger leaves after each tap
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("blur", () => this.#move(null));
   }

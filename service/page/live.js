@@ -21,6 +21,8 @@ const IDLE = 4408;
 const NO_KEY = 4401;
 const TOO_FAST = 4429;
 const CROWDED = 4503;
+const MISUNDERSTOOD = 4400;
+const TOO_BIG = 1009;
 const SLOWER = 250; // milliseconds between messages, once the server finds them too many
 const BY_REQUEST = 250; // milliseconds without typing after which a text is sent whole, if there is no session
 const DECIMALS = 4; // of the signals: more than a picture shows, and half the bytes
@@ -36,6 +38,12 @@ export function difference(before, after) {
   while (same < before.length && same < after.length && before[same] === after[same]) same++;
   return { back: before.length - same, text: after.slice(same).join("") };
 }
+
+/** What is wrong with a text for which the server has closed the connection. @type {Record<number, {type: string, title: string, status: number}>} */
+const CLOSING = {
+  [TOO_BIG]: { type: "too-big", title: "Too long", status: 413 },
+  [MISUNDERSTOOD]: { type: "misunderstood", title: "Not understood", status: 422 },
+};
 
 /** @param {string} key */
 function asProtocol(key) {
@@ -53,10 +61,14 @@ export class LiveSession {
   #sent = null;
   /** @type {Trace | null} */
   #trace = null;
-  /** Whether the last text was refused: it is not sent again until it changes. */
-  #refused = false;
-  /** Whether the server knows which signals are wanted. */
-  #told = false;
+  /** The text that was refused: it is not sent again until it is to be read once more. @type {string | null} */
+  #refused = null;
+  /** The one for which the connection was closed, which would only be closed again. @type {string | null} */
+  #closing = null;
+  /** The model that the server was told to ask, with the signals that are wanted; null if it knows neither. @type {string | null} */
+  #told = null;
+  /** The one that it is about to know. */
+  #telling = "";
   /** Whether texts go by `POST /gates` meanwhile, since the server lives but has no session for this page. */
   #byRequest = false;
   #latest = new Latest();
@@ -90,7 +102,7 @@ export class LiveSession {
    */
   read(text) {
     this.#wanted = text;
-    this.#refused = false;
+    this.#refused = this.#closing = null;
     if (this.#byRequest) this.#askSoon();
     if (this.#socket) this.#send();
     else if (this.#timer === undefined) this.connect();
@@ -98,17 +110,17 @@ export class LiveSession {
 
   /** @returns {State} */
   get state() {
-    return this.#socket?.readyState === WebSocket.OPEN ? "open" : this.#byRequest ? "crowded" : "connecting";
+    return this.#byRequest ? "crowded" : this.#socket?.readyState === WebSocket.OPEN ? "open" : "connecting";
   }
 
   /** Tell of the last answer once more, if it is the text's. */
   repeat() {
-    if (this.#told && this.#wanted === this.#known.join("")) this.onTrace(this.#trace, this.#wanted);
+    if (this.#told === askedModel() && this.#wanted === this.#known.join("")) this.onTrace(this.#trace, this.#wanted);
   }
 
-  /** Have the text read anew: by another model. */
+  /** Have the text read anew: by another model, or by what a reload has put in its place. */
   readAnew() {
-    this.#told = this.#refused = false;
+    this.#told = null;
     this.read(this.#wanted);
   }
 
@@ -133,26 +145,29 @@ export class LiveSession {
 
   #open() {
     this.#opened = true;
-    this.#refused = this.#told = this.#byRequest = false;
-    this.#latest.forget();
-    this.onState("open");
+    this.#told = null;
+    this.#refused = this.#closing;
+    if (!this.#byRequest) this.onState("open"); // else the first answer shows whether it stays
     this.#send();
   }
 
   #send() {
     const socket = this.#socket;
-    if (!socket || socket.readyState !== WebSocket.OPEN || this.#sent || this.#refused) return;
+    if (!socket || socket.readyState !== WebSocket.OPEN || this.#sent || this.#refused === this.#wanted) return;
     const text = Array.from(this.#wanted);
     const changed = difference(this.#known, text);
-    if (this.#told && !changed.back && !changed.text) return;
+    const model = askedModel();
+    const isTold = this.#told === model;
+    if (isTold && !changed.back && !changed.text) return;
     const early = this.#lastSent + this.#gap - performance.now();
     if (early > 0) {
       setTimeout(() => this.#send(), early);
       return;
     }
     this.#sent = text;
+    this.#telling = model;
     this.#lastSent = performance.now();
-    const wishes = this.#told ? {} : { model: askedModel() || null, detail: "full", signals: SIGNAL_NAMES, precision: DECIMALS };
+    const wishes = isTold ? {} : { model: model || null, detail: "full", signals: SIGNAL_NAMES, precision: DECIMALS };
     socket.send(JSON.stringify({ ...changed, ...wishes }));
     this.#patience = setTimeout(() => socket.close(), PATIENCE);
   }
@@ -162,14 +177,17 @@ export class LiveSession {
     clearTimeout(this.#patience);
     const text = this.#sent ?? this.#known;
     this.#sent = null;
+    const whole = text.join("");
     if (answer.problem) {
-      this.#refuse(new Problem(answer.problem));
+      const problem = new Problem(answer.problem);
+      if (whole === this.#wanted || problem.passes) this.#refuse(problem);
+      else this.#send(); // another one is to be read by now
       return;
     }
     this.#pause = FIRST_PAUSE; // it works
-    this.#told = true;
+    if (this.#byRequest) this.#leaveRequests();
+    this.#told = this.#telling;
     this.#known = text;
-    const whole = text.join("");
     this.#trace = Trace.after(this.#trace, whole, answer);
     this.onTrace(this.#trace, whole);
     this.#send();
@@ -178,7 +196,7 @@ export class LiveSession {
   /** @param {Problem} problem */
   #refuse(problem) {
     const text = this.#wanted;
-    this.#refused = true;
+    this.#refused = text;
     if (problem.passes) setTimeout(() => this.#wanted === text && this.read(text), (problem.retryAfter ?? AGAIN) * 1000);
     this.onProblem(problem);
   }
@@ -190,9 +208,15 @@ export class LiveSession {
   async #closed(socket, code) {
     if (this.#socket !== socket) return;
     clearTimeout(this.#patience);
+    const sent = this.#sent?.join("");
     this.#socket = null;
     this.#known = [];
     this.#sent = null;
+    const refusal = CLOSING[code];
+    if (refusal && sent === this.#wanted) {
+      this.#closing = sent;
+      this.#refuse(new Problem(refusal));
+    }
     if (code === IDLE) {
       this.onState("resting"); // the next character wakes it
       return;
@@ -200,10 +224,21 @@ export class LiveSession {
     if (code === TOO_FAST) this.#gap = SLOWER;
     const state = code === NO_KEY ? "key" : code === CROWDED ? "crowded" : this.#opened ? "lost" : await whyRefused();
     if (this.#socket) return; // it was connected again meanwhile
-    this.onState(state);
+    const wasByRequest = this.#byRequest;
     this.#byRequest = state === "crowded" || state === "refused";
-    if (this.#byRequest) this.#askSoon();
+    if (!(wasByRequest && this.#byRequest)) {
+      if (!refusal) this.onState(state);
+      if (this.#byRequest) this.#askSoon();
+    }
     if (state !== "key") this.#retry();
+  }
+
+  /** There is a session again. */
+  #leaveRequests() {
+    this.#byRequest = false;
+    clearTimeout(this.#request);
+    this.#latest.forget();
+    this.onState("open");
   }
 
   #askSoon() {

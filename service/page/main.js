@@ -47,6 +47,10 @@ let settling;
 let linking;
 /** How many characters are read at most, once a text was too long. @type {number | null} */
 let mostCharacters = null;
+/** Counts what the reader turns to: a recording that comes after something else is too late. */
+let turns = 0;
+/** Counts the comparisons that are asked for or put away: an answer to an earlier one is too late. */
+let comparisons = 0;
 /** Why the last text was refused, if it was. @type {Problem | null} */
 let refusal = null;
 let isCutOff = false;
@@ -63,6 +67,7 @@ const whatIf = new WhatIf({
     keepLink();
   },
   onAnswer: () => storyChart.update(),
+  onOutdated: () => session.readAnew(),
 });
 const coloured = new ColouredText({
   box: byId("coloured"),
@@ -202,11 +207,16 @@ const session = new LiveSession({
 });
 
 const models = new ModelChoice(() => {
-  unitView.choose(null);
-  forgetComparison();
+  forgetAnswers();
   keepLink();
   if (!recording) session.readAnew();
 });
+
+/** Put away what another model has said. */
+function forgetAnswers() {
+  unitView.choose(null);
+  forgetComparison();
+}
 
 /**
  * Say that the text in the box was refused, and that what is seen is not of it; or that it was read.
@@ -246,11 +256,11 @@ function showCount() {
 function followLink() {
   const linked = readLink();
   if (!linked) return false;
-  models.choose(linked.model);
+  if (models.choose(linked.model)) forgetAnswers();
   whatIf.clear();
   whatIf.await(linked.text, linked.changes);
   read(linked.text);
-  if (trace?.text === linked.text) show(); // no new answer will come
+  if (trace?.text === linked.text) show(); // no new answer may come
   return true;
 }
 
@@ -281,6 +291,7 @@ function typed() {
 
 /** @param {number} index of the example, or -1 for none */
 async function teach(index) {
+  turns++;
   const example = EXAMPLES[index] ?? null;
   [...byId("examples").children].forEach((chip, at) => chip.setAttribute("aria-pressed", String(at === index)));
   lesson.choose(example);
@@ -298,8 +309,11 @@ async function teach(index) {
 
 /** @param {string} file */
 async function playRecording(file) {
+  const turn = turns;
   await attempt(async () => {
-    recording = await askJson(`page/${file}`);
+    const found = await askJson(`page/${file}`);
+    if (turn !== turns) return;
+    recording = found;
     textBox.value = recording.text;
     textBox.readOnly = true;
     trace = new Trace(recording.text, recording);
@@ -325,9 +339,13 @@ async function compareTexts() {
 /** @param {string} text */
 async function compareWith(text) {
   const texts = [text, field("second").value];
+  const mine = ++comparisons;
   try {
-    comparison = { texts, ...(await compare(texts[0], texts[1])) };
+    const found = await compare(texts[0], texts[1]);
+    if (mine !== comparisons) return;
+    comparison = { texts, ...found };
   } catch (error) {
+    if (mine !== comparisons) return;
     if (error instanceof Problem && !error.passes) forgetComparison(); // what is seen would be of other texts
     throw error;
   }
@@ -336,6 +354,7 @@ async function compareWith(text) {
 }
 
 function forgetComparison() {
+  comparisons++;
   comparison = null;
   byId("comparison").hidden = true;
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** Which model is asked, where the service has several, and what the service says of it. */
 
-import { askJson, askedModel, askModel } from "./api.js";
+import { ask, askJson, askedModel, askModel } from "./api.js";
 import { byId, counted, element, fillFacts, percent } from "./format.js";
 import { attempt } from "./notices.js";
 
@@ -10,9 +10,12 @@ export class ModelChoice {
   #select = /** @type {HTMLSelectElement} */ (byId("model"));
   /** @type {string[]} */
   #names = [];
+  /** @type {() => void} */
+  #onChange;
 
   /** @param {() => void} onChange another model was chosen */
   constructor(onChange) {
+    this.#onChange = onChange;
     this.#select.addEventListener("change", () => {
       this.#ask(this.#select.value);
       onChange();
@@ -21,22 +24,30 @@ export class ModelChoice {
     byId("model-close").addEventListener("click", () => /** @type {HTMLDialogElement} */ (byId("model-dialog")).close());
   }
 
-  /** Look which models there are; a reload may have changed that. */
+  /** Look which models there are; a reload may have changed that. In place of one that is gone the service's own is asked. */
   async look() {
-    const { models } = await askJson("info");
+    const { models } = await (await ask("info", { of: "" })).json();
     this.#names = models.map((/** @type {{name: string}} */ model) => model.name);
     this.#select.replaceChildren(...this.#names.map((name, index) => element("option", { value: name }, index ? name : `${name} (the service’s own)`)));
     byId("model-field").hidden = this.#names.length < 2;
+    const asked = askedModel();
+    const isGone = asked !== "" && !this.#names.includes(asked);
+    if (isGone) askModel("");
     this.#select.value = askedModel() || this.#names[0];
+    byId("model-gone").textContent = isGone ? `The service has no model ‘${asked}’ now: its own answers.` : "";
+    if (isGone) this.#onChange();
   }
 
   /**
    * Ask the model of a link.
    * @param {string} name empty for the default one
+   * @returns whether it is another one than before
    */
   choose(name) {
+    const isAnother = name !== askedModel();
     askModel(name);
     if (this.#names.length) this.#select.value = name || this.#names[0];
+    return isAnother;
   }
 
   /** @param {string} name */

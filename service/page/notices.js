@@ -30,6 +30,8 @@ const WORDS = {
   unauthorized: "This needs a key: write it into the field at the top.",
   "body-too-large": "That is too much for one request.",
   "invalid-request": "The service did not take this.",
+  "too-big": "The text is much longer than the service reads. Shorten it.",
+  misunderstood: "The service did not understand what this page sent. Load the page anew.",
 };
 
 /** @param {import("./live.js").State | "unread"} state */

@@ -10,6 +10,7 @@ import { wordsOf } from "./notices.js";
 /** @typedef {{start: number, stop: number, text: string, probabilities: {negative: number} | null, change: number | null}} Left */
 
 const PAUSE = 450; // milliseconds without a new answer, after which it is worth asking
+const AGAIN = 2; // seconds until a busy service is asked again, if it does not say
 const MOST = 12;
 
 export class Occlusion {
@@ -61,7 +62,10 @@ export class Occlusion {
       this.box.replaceChildren(...wordsView(answer.words));
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
+      this.#of = null;
+      this.box.dataset.old = "true";
       this.box.replaceChildren(element("p", { class: "fault" }, wordsOf(error)));
+      if (error instanceof Problem && error.passes) this.#askSoon((error.retryAfter ?? AGAIN) * 1000);
     }
   }
 }

@@ -94,8 +94,11 @@ export class Taking {
  */
 async function copyLink({ recording, text, change, changes }) {
   const link = linkTo(recording ? "" : text, changes);
-  if (!navigator.clipboard) return link; // a page without https may not
-  await navigator.clipboard.writeText(link);
+  try {
+    await navigator.clipboard.writeText(link);
+  } catch {
+    return link; // a page without https may not, and a reader can forbid it
+  }
   return `The link is copied; it carries the text${change ? " and what is changed" : ""} behind the #, which no server sees.`;
 }
 

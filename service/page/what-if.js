@@ -37,12 +37,16 @@ export class WhatIf {
   #timer;
 
   /**
-   * @param {{onChange: () => void, onAnswer: () => void}} told
+   * @param {{onChange: () => void, onAnswer: () => void, onOutdated: () => void}} told `onOutdated`: the text has to be read anew, another model has taken the place of the one that read it
    */
-  constructor({ onChange, onAnswer }) {
+  constructor({ onChange, onAnswer, onOutdated }) {
     this.onChange = onChange;
+    this.onOutdated = onOutdated;
     this.onAnswer = onAnswer;
-    byId("changed-undo").addEventListener("click", () => this.clear());
+    byId("changed-undo").addEventListener("click", () => {
+      this.clear();
+      byId("held").focus({ preventScroll: true }); // the button is gone
+    });
     this.#list();
   }
 
@@ -160,6 +164,10 @@ export class WhatIf {
     try {
       const answer = await this.#latest.ask("gates", { text: trace.text, detail: "summary", signals: ["cell_state"], ...this.request });
       if (!answer) return;
+      if (answer.model.version !== trace.model.version) {
+        this.onOutdated(); // the two would be of two models
+        return;
+      }
       this.#answered = new Set(asked);
       this.#show(answer);
     } catch (error) {
@@ -220,7 +228,10 @@ export class WhatIf {
   #list() {
     const entry = (/** @type {string} */ words, /** @type {() => void} */ remove) => {
       const button = element("button", { type: "button", class: "quiet", "aria-label": `Undo: ${words}` }, "Undo");
-      button.addEventListener("click", remove);
+      button.addEventListener("click", () => {
+        remove();
+        (byId("held").querySelector("button") ?? byId("held")).focus(); // this one is gone
+      });
       return element("li", {}, element("span", {}, words), button);
     };
     const entries = [
