@@ -70,7 +70,7 @@ class TextEncoder:
         except EmptyTextError as error:
             raise NothingLeftError(self.preprocessing.level) if text else error from None
         offsets = tuple([places[offset] for offset in read.offsets])
-        reached = places[read.characters] if read.truncated else len(text)
+        reached = places[read.characters] if read.characters < len(places) else len(text)
         return self._numbered(text[:reached], replace(read, offsets=offsets))
 
     def _numbered(self, text: str, read: TokenizedText) -> EncodedText:

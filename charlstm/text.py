@@ -74,8 +74,9 @@ class Preprocessing(BaseModel):
             return TokenizedText(tokens, offsets, characters=len(text))
         if not truncate:
             raise TextTooLongError(self.max_length, len(tokens), self.level)
-        first_unread = offsets[self.max_length]
-        return TokenizedText(tokens[: self.max_length], offsets[: self.max_length], first_unread, truncated=True)
+        # Case folding may have made several tokens of the last character, not all of which are read.
+        read = max(offsets[self.max_length], offsets[self.max_length - 1] + 1)
+        return TokenizedText(tokens[: self.max_length], offsets[: self.max_length], read, truncated=True)
 
     def split(self, text: str) -> tuple[str, ...]:
         """Return every token of the text, unchecked and uncut: what a vocabulary is built from."""

@@ -47,7 +47,11 @@ class Vocabulary:
             min_count: Tokens seen less often are left to `<UNK>`, which teaches the model to live with it.
         """
         preprocessing = preprocessing or Preprocessing()
-        counts = Counter(preprocessing.split(" ".join(texts)))  # a Counter keeps the order of first appearance
+        counts: Counter[str] = Counter()  # keeps the order of first appearance
+        for index, text in enumerate(texts):  # one at a time: all of them together would need many times their memory
+            if index:
+                counts.update(preprocessing.split(" "))
+            counts.update(preprocessing.split(text))
         return cls(token for token, count in counts.items() if count >= min_count)
 
     def __len__(self) -> int:

@@ -177,13 +177,15 @@ def test_ready_is_no_error_to_ask_for(connect: Connect) -> None:
     script = [problem("not-ready", 503), says(200, b'{"status": "ready"}')]
     with scripted(*script) as server, connect(server.url) as client:
         assert (client.is_ready(), client.is_ready()) == (False, True)
+    with scripted(says(502, b"<h1>Bad gateway</h1>")) as server, connect(server.url) as client:
+        assert not client.is_ready()
     with nobody() as url, connect(url) as client:
         assert not client.is_ready()
 
 
 def test_waiting_until_ready_asks_for_as_long_as_it_is_told(connect: Connect) -> None:
     clock = FakeClock()
-    late: list[Deed] = [problem("not-ready", 503, Retry_After="1")] * 20
+    late: list[Deed] = [problem("not-ready", 503, Retry_After="1")] * 19 + [says(502, b"<h1>Bad gateway</h1>")]
     with scripted(*late, says(200, b'{"status": "ready"}')) as server, connect(server.url, clock=clock) as client:
         client.wait_until_ready(120)
         assert len(server.requests) == 21

@@ -105,7 +105,8 @@ def test_a_cut_text_is_a_prefix_of_the_whole_and_says_so(text: str, limit: int, 
     assert cut.tokens == whole.tokens[:limit]
     assert cut.offsets == whole.offsets[:limit]
     assert cut.truncated == (len(whole.tokens) > limit)
-    assert cut.characters == (whole.offsets[limit] if cut.truncated else len(text))
+    assert cut.characters == (max(whole.offsets[limit], whole.offsets[limit - 1] + 1) if cut.truncated else len(text))
+    assert all(offset < cut.characters for offset in cut.offsets)
 
 
 def test_a_cut_at_word_level_counts_characters_up_to_the_first_unread_word() -> None:

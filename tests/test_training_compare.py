@@ -176,6 +176,18 @@ def test_data_without_groups_has_no_grouped_split() -> None:
         compare(labelled(sentiment_rows(tweets=10), grouped=False), [], BOTH, 3, ignore)
 
 
+@pytest.mark.parametrize("part", ["training", "test"])
+def test_a_part_of_one_label_is_said_to_be(part: str) -> None:
+    """Not by whatever method comes upon it first."""
+    data = labelled(sentiment_rows(tweets=10))
+    split = split_rows(data, SplitName.GROUPED, 3)
+    labels = data.labels.copy()
+    labels[split.train if part == "training" else split.test] = 0
+    labels[split.test[0] if part == "training" else split.train[0]] = 1
+    with pytest.raises(TrainingError, match=f"the {part} part of the grouped split needs texts of both labels"):
+        compare(dataclasses.replace(data, labels=labels), [], [SplitName.GROUPED], 3, ignore)
+
+
 def test_each_step_is_told_with_its_split(data: LabelledTexts) -> None:
     told: list[str] = []
     compare(data, [], [SplitName.GROUPED], 3, told.append)

@@ -110,6 +110,14 @@ def test_the_encoding_may_be_named(path: Path) -> None:
     assert read(path, content, encoding="utf-16").texts == ("schön", "öde")
 
 
+def test_only_a_file_like_kaggles_has_groups_by_itself(path: Path) -> None:
+    """In another one the first column may be anything: here it is the label."""
+    data = read(path, b"Positive,good\nNegative,bad\nPositive,fine\n", text_column="1", label_column="0")
+    assert data.groups is None
+    assert data.entities is None
+    assert read(path, BOTH).groups is not None
+
+
 def test_without_a_group_column_there_are_no_groups(path: Path) -> None:
     assert read(path, BOTH, group_column="").groups is None
 
@@ -280,6 +288,8 @@ def test_a_zip_that_cannot_be_read_is_reported(tmp_path: Path, damage: str) -> N
         ({"encoding": "klingon"}, "there is no encoding called 'klingon'"),
         ({"encoding": "undefined"}, "cannot be read as undefined"),
         ({"positive": "Negative"}, "--positive and --negative are the same label, 'Negative'"),
+        ({"group_column": "2"}, "--group-column and --label-column are the same column, '2'"),
+        ({"group_column": "3"}, "--group-column and --text-column are the same column, '3'"),
         ({"positive": "happy"}, "no row with a text is labelled 'happy' in column 2"),
         ({"header": True}, "no row with a text is labelled 'Positive' in column 2"),
         ({"delimiter": ""}, "--delimiter has to be one character that no word, number or quote has, found ''"),

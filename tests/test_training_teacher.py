@@ -115,6 +115,12 @@ def test_an_empty_beginning_has_an_opinion_too(data: LabelledTexts, reading: Rea
     assert 0 < float(scipy.special.expit(expected[0])) < 1
 
 
+def test_texts_that_share_no_word_teach_nothing() -> None:
+    texts = ["alpha", "beta", "gamma", "delta"]
+    with pytest.raises(TrainingError, match="words that stand in two of 4 texts, found none"):
+        Teacher.fit(texts, np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1]), 1.0)
+
+
 @pytest.mark.parametrize(("by_group", "message"), [(True, "4 labelled groups of texts, found 3"), (False, "found 3")])
 def test_too_few_texts_are_refused(*, by_group: bool, message: str) -> None:
     data = labelled(sentiment_rows(tweets=3, paraphrases=2) if by_group else sentiment_rows(tweets=3, paraphrases=1))
@@ -125,7 +131,7 @@ def test_too_few_texts_are_refused(*, by_group: bool, message: str) -> None:
 def test_a_fold_of_one_label_is_refused() -> None:
     data = labelled(sentiment_rows(tweets=10, paraphrases=1))
     alone = dataclasses.replace(data, labels=np.eye(1, 10, 0, dtype=np.int64)[0])
-    with pytest.raises(TrainingError, match="both labels in every fold"):
+    with pytest.raises(TrainingError, match="both labels in every fold, found 8 of one label to learn from"):
         judged_by(alone, read_by_words(StubEncoder(), data.texts), np.arange(10), by_group=False)
 
 

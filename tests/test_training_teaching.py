@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,17 @@ def test_made_texts_are_read_and_judged_beside_the_others(data: LabelledTexts, r
     np.testing.assert_array_equal(found.reading.starts, expected.starts)
     np.testing.assert_array_equal(found.reading.ends, expected.ends)
     np.testing.assert_array_equal(found.reading.embeddings, expected.embeddings)
+
+
+def test_two_runs_that_want_the_same_make_it_once(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:
+    """The other one waits, and finds it; neither leaves anything else behind."""
+    encoder = StubEncoder()
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(taught, data, rows, lambda: encoder, tmp_path, by_group=True) for _ in range(4)]
+        found = [run.result().probabilities for run in runs]
+    assert encoder.texts_read == len(data.texts) + 1
+    assert all(np.array_equal(one, found[0], equal_nan=True) for one in found)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors"}
 
 
 def test_other_texts_are_read_anew(data: LabelledTexts, rows: Rows, tmp_path: Path) -> None:

@@ -47,10 +47,16 @@ INTENDED_USE: Final = (
 )
 NOT_FOR: Final = (
     "decisions about a person, or about what a person may say: moderation, hiring, lending, policing, health",
-    "a verdict on a single text that nobody reads: {wrong:.0%} of the texts it had never seen got the wrong label",
+    "a verdict on a single text that nobody reads: {wrong:.0%} of the texts {tested} got the wrong label",
     "texts that are neither positive nor negative: it has no word for them, and calls them one or the other",
     "texts of another kind, time or language than those it was trained on, without scoring it on such texts first",
 )
+
+
+TESTED: Final = {
+    SplitName.GROUPED: "it had never seen",
+    SplitName.ARTICLE: "of a random part, where there are groups mostly paraphrases of what it had seen,",
+}
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,8 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
         comparison,
         [judged.all(), *changes],
         neither,
-        part=part_in_words(own, record.split_seed),
-        calibration_error=after.calibration_error,
+        record,
+        after.calibration_error,
     )
     return Card(
         model_version=artifacts.version,
@@ -200,17 +206,17 @@ def _in_brief(
     comparison: Comparison,
     changes: Sequence[Part | Changed],
     neither: Sequence[OtherTexts],
-    *,
-    part: str,
+    record: TrainingRecord,
     calibration_error: float,
 ) -> CardInBrief:
+    split = SplitName(record.split)
     scores = next(contestant.reached for contestant in comparison.contestants if contestant.is_model)
     return CardInBrief(
         intended_use=INTENDED_USE,
-        not_for=tuple(reason.format(wrong=1 - changes[0].accuracy) for reason in NOT_FOR),
+        not_for=tuple(reason.format(wrong=1 - changes[0].accuracy, tested=TESTED[split]) for reason in NOT_FOR),
         scores=scores,
         calibration_error=calibration_error,
-        part=part,
+        part=part_in_words(split, record.split_seed),
         robustness={found.name: found.accuracy for found in changes},
         neither=tuple(
             OtherTextsInBrief(**{name: getattr(found, name) for name in OtherTextsInBrief.model_fields})

@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from charlstm.card import Comparison, Contestant, Reached
 from charlstm.predictor import Predictor
 from training.baselines import LEXICON, lexicon_is_installed, score_baselines
 from training.data import LabelledTexts
 from training.evaluate import score_rows
+from training.preconditions import check_labels
 from training.progress import Step
 from training.sentences import Vectors
 from training.splits import SplitName, split_rows
@@ -57,11 +60,13 @@ def compare(  # noqa: PLR0913  the last one only adds a method
         embeddings: As in `score_baselines`.
 
     Raises:
-        TrainingError: The data does not allow a split, or a test part has texts of one label only.
+        TrainingError: The data does not allow a split, or one of its parts has texts of one label only.
     """
     baselines: dict[str, dict[str, Reached]] = {}
     for split in splits:
         divided = split_rows(data, split, split_seed)
+        parts = {"training": divided.train, "test": divided.test}
+        check_labels(data, split, {part: torch.from_numpy(data.labels[rows]) for part, rows in parts.items()})
         by_group = split is SplitName.GROUPED
         for name, reached in score_baselines(data, divided, _within(split, step), embeddings, by_group=by_group):
             baselines.setdefault(name, {})[split] = reached

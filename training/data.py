@@ -52,7 +52,7 @@ class LabelledTexts:
         rows_read: All rows of the file.
         dropped: The rows that are not here, by reason.
         unlabelled: The texts of dropped rows with another label, which a teacher may still judge. Those that share a
-            group with a labelled row are not here, so that none can be a paraphrase of a test text.
+            group with a labelled row are not here: where there are groups, none is a paraphrase of a test text.
         unlabelled_as: What the file calls each of the unlabelled texts instead, such as Neutral.
         entities: What each of the R texts is about; None if the file does not say.
     """
@@ -94,6 +94,9 @@ def read_data(path: Path, form: DataFormat | None = None) -> LabelledTexts:
     form = form or DataFormat()
     if form.positive == form.negative:
         raise DataError(str(path), f"--positive and --negative are the same label, {form.positive!r}")
+    for flag, column in (("--text-column", form.text_column), ("--label-column", form.label_column)):
+        if form.groups_in == column:
+            raise DataError(str(path), f"--group-column and {flag} are the same column, {column!r}")
     content = _read_bytes(path)
     delimiter = _delimiter(path, form)
     rows = _select(path, _parse(path, _decode(path, content, form.encoding), delimiter), form)

@@ -23,7 +23,8 @@ class DataFormat(BaseModel):
     group_column: str | None = Field(
         default=None,
         description="Name or position of what makes texts one group, such as a tweet's ID; '' for none. A row whose "
-        "cell is blank is a group of its own. By default 0 without a header, none with one.",
+        "cell is blank is a group of its own. By default 0 where texts and labels stand as in Kaggle's file, else "
+        "none.",
     )
     header: bool = Field(default=False, description="The first line names the columns.")
     entity_column: str | None = Field(
@@ -42,16 +43,19 @@ class DataFormat(BaseModel):
     def groups_in(self) -> str:
         """The column of the groups, or '' if there is none."""
         if self.group_column is None:
-            return "" if self.header else "0"
+            return "0" if self._is_kaggles else ""
         return self.group_column
 
     @property
     def entities_in(self) -> str:
         """The column of what the texts are about, or '' if there is none."""
         if self.entity_column is None:
-            as_kaggle = not self.header and (self.text_column, self.label_column) == ("3", "2")
-            return "1" if as_kaggle else ""
+            return "1" if self._is_kaggles else ""
         return self.entity_column
+
+    @property
+    def _is_kaggles(self) -> bool:
+        return not self.header and (self.text_column, self.label_column) == ("3", "2")
 
     @property
     def columns(self) -> dict[str, str]:

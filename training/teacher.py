@@ -65,7 +65,11 @@ class Teacher:
         """
         words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
         scaled = scipy.sparse.csr_array(embeddings.astype(np.float64) * _EMBEDDING_SCALE)
-        features = scipy.sparse.hstack([words.fit_transform(texts), scaled], format="csr")  # (R, V + D)
+        try:
+            counted = words.fit_transform(texts)  # (R, V)
+        except ValueError as error:
+            raise TrainingError(f"a teacher needs words that stand in two of {len(texts)} texts, found none") from error
+        features = scipy.sparse.hstack([counted, scaled], format="csr")  # (R, V + D)
         fitted = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(features, labels)
         weights = fitted.coef_[0]
         in_words = len(words.vocabulary_)
@@ -148,7 +152,9 @@ def judge_by_words(room: Classroom, reading: Reading, load_encoder: Callable[[],
     for learn, judge_of in lessons:
         tell = room.with_made_of(judge_of)
         if len(np.unique(labels[learn])) < 2:
-            raise TrainingError("a teacher needs texts of both labels in every fold")
+            raise TrainingError(
+                f"a teacher needs texts of both labels in every fold, found {len(learn)} of one label to learn from"
+            )
         told = _by_regression(room, reading, learn, tell)
         if encoder is not None:
             of_learn = None if room.data.groups is None else room.data.groups[learn]

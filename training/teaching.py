@@ -3,9 +3,11 @@
 What is not in the hash are constants of the teacher's own code: whoever changes one empties the cache.
 """
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +78,26 @@ def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], A
     path = folder / f"{name}-{hashlib.sha256(json.dumps(shaped_by).encode()).hexdigest()[:16]}.safetensors"
     if path.exists():
         return _load(path)
-    made = make()
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    with replacing(path, unfinished):
-        save_file(made, unfinished)
-    return made
+    with _alone(path.with_suffix(".lock")):
+        if path.exists():
+            return _load(path)
+        made = make()
+        unfinished = path.with_suffix(".tmp")
+        with replacing(path, unfinished):
+            save_file(made, unfinished)
+        return made
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait for other runs: of two that want the same, one makes it, and the other finds it then."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _load(path: Path) -> Arrays:

@@ -18,7 +18,7 @@ from service.client.batches import DEFAULT, UNTOLD, Part, Sizes, checked, split
 from service.client.calls import Answer, BatchOptions, GatesOptions, Request
 from service.client.conversation import Conversation, ViewOptions
 from service.client.core import Core, Gathering, HttpTry, http_failures
-from service.client.errors import BusyError, NoAnswerError, ProblemError
+from service.client.errors import BusyError, FailedError, NoAnswerError, ProblemError
 from service.client.gates import Gates
 from service.client.policy import AsyncClock, AsyncSystemClock, Policy
 from service.client.trying import drive_async
@@ -160,7 +160,7 @@ class AsyncSentimentClient:
         """Ask once whether the model is loaded and the service not about to close."""
         try:
             await self._ask(calls.ready(), replace(self._core.policy, attempts=1))
-        except (NoAnswerError, BusyError):
+        except (NoAnswerError, BusyError, FailedError):
             return False
         return True
 

@@ -20,7 +20,7 @@ from service.client.blocking_session import LiveSession, open_session
 from service.client.calls import Answer, BatchOptions, GatesOptions, Request
 from service.client.conversation import Conversation, ViewOptions
 from service.client.core import Core, Gathering, HttpTry, http_failures
-from service.client.errors import BusyError, NoAnswerError, ProblemError
+from service.client.errors import BusyError, FailedError, NoAnswerError, ProblemError
 from service.client.gates import Gates
 from service.client.policy import Clock, Policy, SystemClock
 from service.client.trying import drive
@@ -163,7 +163,7 @@ class SentimentClient:
         """Ask once whether the model is loaded and the service not about to close."""
         try:
             self._ask(calls.ready(), replace(self._core.policy, attempts=1))
-        except (NoAnswerError, BusyError):
+        except (NoAnswerError, BusyError, FailedError):
             return False
         return True
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from service.client.errors import ClientError
+from service.client.errors import AnswerTimeoutError, ClientError, FailedError
 
 _MOST_DOUBLINGS = 30  # of a pause: it is at its longest long before
 
@@ -36,6 +36,8 @@ class Policy:
             service sends it, is kept to. Up to half of a pause is chance, so that clients do not return all at once.
         longest_pause_seconds: Where doubling ends.
         concurrency: Parts of a batch that are under way at the same time.
+        patient: Whether a service that fails, or does not answer in time, is asked again as a busy one is: while it
+            starts, what stands before it may say so in its place.
         jitter: Draws that chance, from 0 to 1.
         request_id: Gives each call its `X-Request-ID`, which all its tries share.
     """
@@ -47,6 +49,7 @@ class Policy:
     first_pause_seconds: float = 0.2
     longest_pause_seconds: float = 5.0
     concurrency: int = 4
+    patient: bool = False
     jitter: Callable[[], float] = random.random
     request_id: Callable[[], str] = new_request_id
 
@@ -60,7 +63,7 @@ class Policy:
 
     def for_as_long_as(self, seconds: float) -> Self:
         """Return one that asks again until so much time is over, however often that is."""
-        return replace(self, deadline_seconds=seconds, attempts=sys.maxsize)
+        return replace(self, deadline_seconds=seconds, attempts=sys.maxsize, patient=True)
 
     def pause_after(self, error: ClientError, attempt: int, *, pure: bool) -> float | None:
         """Return the seconds until a failed call is tried again, or None if it is not.
@@ -70,7 +73,8 @@ class Policy:
             attempt: Which try that was, from 1.
             pure: Whether the call changes nothing.
         """
-        if attempt >= self.attempts or not error.may_repeat(pure=pure):
+        is_worth_it = self.patient and isinstance(error, (FailedError, AnswerTimeoutError))
+        if attempt >= self.attempts or not (is_worth_it or error.may_repeat(pure=pure)):
             return None
         doublings = min(attempt - 1, _MOST_DOUBLINGS)
         half = min(self.longest_pause_seconds, self.first_pause_seconds * 2.0**doublings) / 2

@@ -72,13 +72,16 @@ def trying(call: Call[Q, A, T], policy: Policy, now: Callable[[], float]) -> Flo
         try:
             return call.judge((yield Try(call.question, deadline - now())))
         except ClientError as error:
+            error.request_id = call.request_id
             pause = policy.pause_after(error, attempt, pure=call.pure)
             if pause is None or now() + pause >= deadline:
-                error.request_id = call.request_id
                 error.add_note(f"This was try {attempt} of request {call.request_id}.")
                 raise
             _logger.info("request %s is sent again in %.2f s: %s", call.request_id, pause, error)
+            failure = error
         yield Pause(pause)
+        if now() >= deadline:  # it was a longer one: the machine was busy, or slept
+            raise failure
     raise AssertionError("counting does not end")
 
 
