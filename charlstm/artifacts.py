@@ -252,7 +252,8 @@ def _replace_all(directory: Path, content: Mapping[str, bytes]) -> None:
     try:
         for name, data in content.items():
             _write_durably(staging / name, data)
-        staging.chmod(stat.S_IMODE(directory.stat().st_mode))  # who reads the folder reads it while files are moved
+        with suppress(OSError):  # who may read the folder may read this; some file systems have no such thing
+            staging.chmod(stat.S_IMODE(directory.stat().st_mode))
         _sync_folder(staging)  # or its names might reach the disk after the rename
         staging.rename(directory / _INCOMING)
     except BaseException:

@@ -89,11 +89,11 @@ def score(files: Files, machine: Machine, *, fresh: bool, quiet: bool) -> int:
 
 def _going_on(files: Files, *, fresh: bool) -> str:
     """Say how to go on with what is stopped, if one can."""
-    kept = files.output != STANDARD and (files.output.is_file() or not files.output.exists())
-    if not (kept and files.source.is_file()):
-        return ""
     output = files.output.resolve() if files.output.is_symlink() else files.output
-    return f"; the same command {'without --fresh ' if fresh else ''}goes on from {output}.unfinished"
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    if files.output == STANDARD or not files.source.is_file() or not unfinished.exists():
+        return ""
+    return f"; the same command {'without --fresh ' if fresh else ''}goes on from {unfinished}"
 
 
 def score_file(files: Files, scorer: BulkScorer, *, fresh: bool, quiet: bool) -> Outcome:

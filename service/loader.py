@@ -65,7 +65,7 @@ def further_folders(artifacts: Path) -> list[str]:
     """Name the folders in an artifacts folder that hold a model of their own, in alphabetical order.
 
     Raises:
-        ArtifactError: One has a name that would have to be escaped in an address.
+        ArtifactError: One has a name that would have to be escaped in an address, or may not be looked into.
     """
     inside = sorted(path for path in artifacts.iterdir() if not path.name.startswith(".") and path.is_dir())
     folders = [path.name for path in inside if _is_served(path)]
@@ -83,8 +83,10 @@ def _is_served(folder: Path) -> bool:
             return True
         if (folder / SAFETENSORS).exists():
             _logger.warning("%s is not served: it holds %s, but no %s", folder, SAFETENSORS, CONFIG)
-    except OSError as error:  # such as lost+found on a disk of its own
-        _logger.warning("%s is not served: it cannot be looked into (%s)", folder, error.strerror)
+    except PermissionError as error:
+        if _NAME.fullmatch(folder.name):
+            raise ArtifactError(str(folder), "a folder that may be looked into", error.strerror or "another") from error
+        _logger.warning("%s is not served: it may not be looked into", folder)  # such as lost+found
     return False
 
 

@@ -236,7 +236,7 @@ def test_a_folder_that_has_lost_its_config_is_passed_over_with_a_warning(
 def test_a_folder_that_nobody_may_look_into_is_passed_over_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as `lost+found` on a disk of its own."""
+    """Such as `lost+found` on a disk of its own. What may be a model is missed: it is no answer to serve without it."""
 
     def look(folder: Path) -> bool:
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
@@ -245,4 +245,7 @@ def test_a_folder_that_nobody_may_look_into_is_passed_over_with_a_warning(
     (tmp_path / "lost+found").mkdir()
     monkeypatch.setattr("service.loader.holds_model", look)
     assert [model.folder for model in Loader(engine_settings(tmp_path)).load()] == [""]
-    assert f"{tmp_path / 'lost+found'} is not served: it cannot be looked into (Permission denied)" in caplog.text
+    assert f"{tmp_path / 'lost+found'} is not served: it may not be looked into" in caplog.text
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ArtifactError, match="mine: expected a folder that may be looked into, found Permission denied"):
+        Loader(engine_settings(tmp_path)).load()

@@ -6,8 +6,9 @@ What is not in the hash are constants of the teacher's own code: whoever changes
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], A
         if path.exists():
             return _load(path)
         made = make()
-        unfinished = path.with_suffix(".tmp")
+        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         with replacing(path, unfinished):
             save_file(made, unfinished)
         return made
@@ -92,8 +93,9 @@ def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], A
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Wait for other runs: of two that want the same, one makes it, and the other finds it then."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lock.open("a") as file:
+        with suppress(OSError):  # some file systems have no locks: then both make it
+            fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
         finally:

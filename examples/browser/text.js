@@ -52,7 +52,7 @@ export class TextReader {
       tokens: read.map(({ token }) => token),
       tokenIds,
       offsets: read.map(({ offset }) => offset),
-      characters: truncated ? found[read.length].offset : characters.length,
+      characters: truncated ? Math.max(found[read.length].offset, found[read.length - 1].offset + 1) : characters.length,
       unknown: tokenIds.filter((id) => id === this.unknownId).length,
       truncated,
     };

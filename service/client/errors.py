@@ -82,7 +82,7 @@ class ConnectionLostError(NoAnswerError):
 
 
 class AnswerTimeoutError(NoAnswerError, TimeoutError):
-    """The answer was not there in time. It is not asked for again: that would only be more of the same work."""
+    """The answer was not there in time. As a rule it is not asked for again: that would be more of the same."""
 
 
 class UnexpectedAnswerError(ClientError):

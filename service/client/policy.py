@@ -24,7 +24,8 @@ class Policy:
     """What a client waits for, and when it gives up.
 
     Asked again is what changes nothing, after 429, 503 or a lost connection; and anything at all to which no connection
-    could be had. Whatever the service says of the request itself (other 4xx), and what took too long, is final.
+    could be had. Whatever the service says of the request itself (other 4xx) is final, and so is what took too long,
+    unless one is patient.
 
     Attributes:
         deadline_seconds: For a call with all its tries and pauses. No pause is begun that would end behind it. A batch
@@ -36,8 +37,8 @@ class Policy:
             service sends it, is kept to. Up to half of a pause is chance, so that clients do not return all at once.
         longest_pause_seconds: Where doubling ends.
         concurrency: Parts of a batch that are under way at the same time.
-        patient: Whether a service that fails, or does not answer in time, is asked again as a busy one is: while it
-            starts, what stands before it may say so in its place.
+        patient: Whether a service that fails, or does not answer in time, is asked again as a busy one is, for what
+            changes nothing. While it starts, what stands before it may say so in its place.
         jitter: Draws that chance, from 0 to 1.
         request_id: Gives each call its `X-Request-ID`, which all its tries share.
     """
@@ -73,7 +74,7 @@ class Policy:
             attempt: Which try that was, from 1.
             pure: Whether the call changes nothing.
         """
-        is_worth_it = self.patient and isinstance(error, (FailedError, AnswerTimeoutError))
+        is_worth_it = pure and self.patient and isinstance(error, (FailedError, AnswerTimeoutError))
         if attempt >= self.attempts or not (is_worth_it or error.may_repeat(pure=pure)):
             return None
         doublings = min(attempt - 1, _MOST_DOUBLINGS)

@@ -281,6 +281,10 @@ export class Chart {
     this.box.style.minHeight = `${figure.height}px`;
     const width = widthFor(figure.steps, room);
     const layout = { ...figure.layout, width, height: figure.height };
+    if (this.#plot.classList.contains("waiting")) {
+      this.#plot.textContent = "";
+      this.#plot.classList.remove("waiting");
+    }
     this.#drawing = Plotly.react(this.#plot, figure.data, layout, { displayModeBar: false, doubleClick: false });
     await this.#drawing;
     this.#attach();
@@ -290,6 +294,7 @@ export class Chart {
 
   /** @param {string} message */
   #say(message) {
+    if (this.#hasHandlers) return; // what was drawn stays
     this.#plot.textContent = message;
     this.#plot.className = "plot waiting";
   }

@@ -180,8 +180,8 @@ export class LiveSession {
     const whole = text.join("");
     if (answer.problem) {
       const problem = new Problem(answer.problem);
-      if (whole === this.#wanted || problem.passes) this.#refuse(problem);
-      else this.#send(); // another one is to be read by now
+      if (problem.passes || (whole === this.#wanted && this.#telling === askedModel())) this.#refuse(problem);
+      else this.#send(); // another text is to be read by now, or by another model
       return;
     }
     this.#pause = FIRST_PAUSE; // it works
@@ -258,8 +258,11 @@ export class LiveSession {
       const answer = await this.#latest.ask("gates", { text });
       if (answer) this.onTrace(new Trace(text, answer), text);
     } catch (error) {
-      if (error instanceof Problem) this.#refuse(error);
-      else if (!(error instanceof Unreachable)) throw error;
+      if (error instanceof Problem) {
+        if (error.passes || text === this.#wanted) this.#refuse(error); // else another one is asked for already
+      } else if (error instanceof Unreachable) {
+        this.#request = setTimeout(() => this.#ask(), AGAIN * 1000);
+      } else throw error;
     }
   }
 
@@ -277,7 +280,7 @@ export class LiveSession {
  */
 async function whyRefused() {
   try {
-    await ask("info");
+    await ask("info", { of: "" });
     return "refused";
   } catch (error) {
     if (!(error instanceof Problem)) return "lost";

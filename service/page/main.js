@@ -196,10 +196,11 @@ const session = new LiveSession({
     complain(problem, problem.passes);
     showStale(true);
     if (!problem.passes) showUnread(problem);
+    if (problem.kind === "unknown-model") lookAtModels();
   },
   onState: (state) => {
     showState(state);
-    if (state === "open") models.look().catch(() => undefined); // without it, the default one is asked as ever
+    if (["open", "crowded", "refused"].includes(state)) lookAtModels();
     isCutOff = CUT_OFF.includes(state);
     if (isCutOff) showStale(textBox.value !== "");
     showWhatIsOld();
@@ -211,6 +212,10 @@ const models = new ModelChoice(() => {
   keepLink();
   if (!recording) session.readAnew();
 });
+
+function lookAtModels() {
+  models.look().catch(() => undefined); // without it, the same one is asked as ever
+}
 
 /** Put away what another model has said. */
 function forgetAnswers() {
@@ -256,11 +261,13 @@ function showCount() {
 function followLink() {
   const linked = readLink();
   if (!linked) return false;
-  if (models.choose(linked.model)) forgetAnswers();
+  turns++;
+  const byAnother = models.choose(linked.model);
+  if (byAnother) forgetAnswers();
   whatIf.clear();
   whatIf.await(linked.text, linked.changes);
   read(linked.text);
-  if (trace?.text === linked.text) show(); // no new answer may come
+  if (trace?.text === linked.text && !byAnother) show(); // no new answer will come
   return true;
 }
 

@@ -18,6 +18,7 @@ export class ModelChoice {
     this.#onChange = onChange;
     this.#select.addEventListener("change", () => {
       this.#ask(this.#select.value);
+      byId("model-gone").textContent = "";
       onChange();
     });
     byId("model-link").addEventListener("click", () => attempt(showModel, byId("model-fault")));
@@ -34,8 +35,9 @@ export class ModelChoice {
     const isGone = asked !== "" && !this.#names.includes(asked);
     if (isGone) askModel("");
     this.#select.value = askedModel() || this.#names[0];
-    byId("model-gone").textContent = isGone ? `The service has no model ‘${asked}’ now: its own answers.` : "";
-    if (isGone) this.#onChange();
+    if (!isGone) return;
+    byId("model-gone").textContent = `The service has no model ‘${asked}’ now: its own answers.`;
+    this.#onChange();
   }
 
   /**
@@ -45,6 +47,7 @@ export class ModelChoice {
    */
   choose(name) {
     const isAnother = name !== askedModel();
+    byId("model-gone").textContent = "";
     askModel(name);
     if (this.#names.length) this.#select.value = name || this.#names[0];
     return isAnother;

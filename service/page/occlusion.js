@@ -10,6 +10,7 @@ import { wordsOf } from "./notices.js";
 /** @typedef {{start: number, stop: number, text: string, probabilities: {negative: number} | null, change: number | null}} Left */
 
 const PAUSE = 450; // milliseconds without a new answer, after which it is worth asking
+const TOOK_TOO_LONG = 504; // it would take as long again
 const AGAIN = 2; // seconds until a busy service is asked again, if it does not say
 const MOST = 12;
 
@@ -65,7 +66,7 @@ export class Occlusion {
       this.#of = null;
       this.box.dataset.old = "true";
       this.box.replaceChildren(element("p", { class: "fault" }, wordsOf(error)));
-      if (error instanceof Problem && error.passes) this.#askSoon((error.retryAfter ?? AGAIN) * 1000);
+      if (error instanceof Problem && error.passes && error.status !== TOOK_TOO_LONG && this.#seen) this.#askSoon((error.retryAfter ?? AGAIN) * 1000);
     }
   }
 }

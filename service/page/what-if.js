@@ -14,6 +14,7 @@ import { SIGNAL_NAMES, signalOf, whyNotHeldAt } from "./signals.js";
 
 const PAUSE = 150; // milliseconds without a new answer, after which the other one is asked for
 const AGAIN = 2; // seconds until a busy service is asked again, if it does not say
+const TWO_VERSIONS = "Two versions of the model are answering just now, so there is nothing to compare.";
 const NOTHING_LEFT = "Nothing is left to read.";
 const NOT_ALL = "Some of the changes that the link carries do not fit this text and model, and are left out.";
 
@@ -31,6 +32,8 @@ export class WhatIf {
   #answered = new Set();
   /** @type {{text: string, changes: Changes} | null} what is to be changed once a text is read */
   #awaited = null;
+  /** The last two versions that have answered to the same text. */
+  #differed = "";
   /** What is to be said of the link that the text came by. */
   #note = "";
   /** @type {number | undefined} */
@@ -165,7 +168,7 @@ export class WhatIf {
       const answer = await this.#latest.ask("gates", { text: trace.text, detail: "summary", signals: ["cell_state"], ...this.request });
       if (!answer) return;
       if (answer.model.version !== trace.model.version) {
-        this.onOutdated(); // the two would be of two models
+        this.#differ(trace.model.version, answer.model.version);
         return;
       }
       this.#answered = new Set(asked);
@@ -173,6 +176,20 @@ export class WhatIf {
     } catch (error) {
       if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
       this.#refused(error);
+    }
+  }
+
+  /**
+   * The two answers are of two versions: one has taken the other's place, or both are served.
+   * @param {string} one
+   * @param {string} other
+   */
+  #differ(one, other) {
+    const pair = [one, other].sort().join();
+    if (this.#differed === pair) this.#say(TWO_VERSIONS);
+    else {
+      this.#differed = pair;
+      this.onOutdated();
     }
   }
 
