@@ -94,20 +94,10 @@ def test_a_model_that_had_a_teacher_says_so(tmp_path: Path, artifacts: Artifacts
     assert "teacher" not in card_page(CARD, artifacts)
 
 
-@pytest.mark.parametrize(
-    ("made", "told"),
-    [
-        ({"augmentations": 2}, "some words exchanged: 2 pieces of each. The teacher"),
-        ({"mixtures": 3}, "some words exchanged: 3 mixed of each and others of its group. The teacher"),
-        (
-            {"augmentations": 2, "mixtures": 3},
-            "So it did of further texts, most with some words exchanged: 2 pieces of each and 3 mixed of each",
-        ),
-    ],
-)
-def test_a_model_that_learnt_from_made_texts_says_so(tmp_path: Path, made: dict[str, int], told: str) -> None:
-    record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7, **made})
-    assert told in card_page(CARD, load_artifacts(save_trained(tmp_path, record, {})))
+def test_a_model_that_learnt_from_made_texts_says_so(tmp_path: Path) -> None:
+    record = record_of(DATA, SplitName.GROUPED, options={"teacher_share": 0.7, "augmentations": 2})
+    page = card_page(CARD, load_artifacts(save_trained(tmp_path, record, {})))
+    assert "So it did of further texts, 2 pieces of each, most with some words exchanged. The teacher" in page
 
 
 @pytest.mark.parametrize(

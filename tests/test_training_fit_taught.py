@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from training.distillation import Answers, LessonBatch, Student
 from training.errors import CheckpointError, TrainingError
 from training.fit import fit
 from training.fit_settings import FitSettings
-from training.mixing import mix
 from training.recipe import Recipe
 from training.splits import Rows, SplitName, hold_out, split_rows
 from training.teacher import Classroom
@@ -117,12 +115,6 @@ def trained_on(
     monkeypatch.setattr("training.fit.train", listen)
     fit(data, output, settings, Listener())
     return runs[0].train, runs[0].validation
-
-
-def rows_to_train_on(data: LabelledTexts, name: SplitName) -> list[int]:
-    """Return the rows to train on."""
-    rows = hold_out(data, split_rows(data, name, 42).train, name, RECIPE.validation_fraction, 42).train
-    return [int(row) for row in rows]
 
 
 def held_out(data: LabelledTexts, part: str, name: SplitName = SplitName.GROUPED) -> Rows:
@@ -228,13 +220,12 @@ def test_unlabelled_texts_are_read_only_if_asked(
     assert len(everything) - len(without) == len(data.unlabelled)
 
 
-@pytest.mark.parametrize("made", [{"augmentations": 2}, {"mixtures": 2}, {"augmentations": 1, "mixtures": 1}])
 def test_texts_can_be_made_of_the_others(
-    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, made: dict[str, int]
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of those to train on alone, and what is learnt of them is what the teacher says."""
     plain, _ = trained_on(data, tmp_path / "plain", changed(settings, epochs=1), monkeypatch)
-    more, _ = trained_on(data, tmp_path / "more", changed(settings, epochs=1, **made), monkeypatch)
+    more, _ = trained_on(data, tmp_path / "more", changed(settings, epochs=1, augmentations=2), monkeypatch)
     assert len(more) == 3 * len(plain)
     assert torch.equal(more.labels[: len(plain)], plain.labels)
     assert more.lessons is not None
@@ -244,54 +235,12 @@ def test_texts_can_be_made_of_the_others(
 
 
 @pytest.mark.parametrize("split", list(SplitName))
-def test_texts_of_one_group_and_label_are_mixed(tmp_path: Path, settings: FitSettings, split: SplitName) -> None:
-    """Those to train on, whatever the split keeps together; a text of a group with both labels stands alone."""
-    data = data_to_learn_from()
-    labels = data.labels.copy()
-    first = rows_to_train_on(data, split)[0]
-    labels[first] = 1 - labels[first]
-    data = dataclasses.replace(data, labels=labels)
-    found: list[Any] = []
-
-    def listen(texts: dict[int, str], *arguments: Any) -> MadeTexts:
-        found.append((dict(texts), *arguments))
-        return mix(texts, *arguments)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("training.taught.mix", listen)
-        here = dataclasses.replace(changed(settings, epochs=1, mixtures=2), split=split)
-        fit(data, tmp_path / "model", here, Listener())
-    ((texts, groups, times, known),) = found
-    rows = rows_to_train_on(data, split)
-    assert data.groups is not None
-    assert (times, known) == (2, StubEncoder.words)
-    assert texts == {row: data.texts[row] for row in rows} | dict(enumerate(data.unlabelled, start=len(data.texts)))
-    assert set(groups) == set(rows)
-    labels_of = {group: {int(labels[row]) for row in rows if data.groups[row] == group} for group in data.groups[rows]}
-    for row in rows:
-        alike = {other for other in rows if groups[other] == groups[row]}
-        paraphrases = {other for other in rows if data.groups[other] == data.groups[row]}
-        assert alike == (paraphrases if len(labels_of[data.groups[row]]) == 1 else {row})
-
-
-def test_nothing_is_mixed_where_nobody_says_what_belongs_together(tmp_path: Path, settings: FitSettings) -> None:
-    """Said before anything is read."""
-    data = dataclasses.replace(data_to_learn_from(), groups=None)
-    here = dataclasses.replace(changed(settings, mixtures=2), split=SplitName.ARTICLE)
-    listener = Listener()
-    with pytest.raises(TrainingError, match=r"--mixtures needs a --group-column.*--mixtures 0 --augmentations 4"):
-        fit(data, tmp_path / "model", here, listener)
-    assert listener.prepared == []
-
-
-@pytest.mark.parametrize("kind", ["augmentations", "mixtures"])
-@pytest.mark.parametrize("split", list(SplitName))
 def test_made_texts_can_have_the_label_of_what_they_are_made_of(
-    tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, split: SplitName, kind: str
+    tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch, split: SplitName
 ) -> None:
     """In the same share, at the end and, if asked, after each word; what has no label has none to give."""
     data = data_to_learn_from()
-    here = dataclasses.replace(changed(settings, epochs=1, label_after_words=True, **{kind: 2}), split=split)
+    here = dataclasses.replace(changed(settings, epochs=1, label_after_words=True, augmentations=2), split=split)
     taught, mixed = (
         trained_on(data, tmp_path / name, changed(here, label_made_texts=on), monkeypatch)[0]
         for name, on in (("taught", False), ("mixed", True))
@@ -320,34 +269,28 @@ def test_no_word_of_a_held_out_text_is_in_a_made_one(
     for part, word in (("test", "xylophone"), ("validation", "marimba")):
         for row in held_out(data, part, split):
             texts[row] += f" {word}"
-    found: dict[str, tuple[str, ...]] = {}
+    found: list[str] = []
 
-    def listen(name: str, make: Callable[..., MadeTexts]) -> None:
-        def make_and_tell(*arguments: Any) -> MadeTexts:
-            made = make(*arguments)
-            found[name] = made.texts
-            return made
+    def listen(*arguments: Any) -> MadeTexts:
+        made = augment(*arguments)
+        found.extend(made.texts)
+        return made
 
-        monkeypatch.setattr(f"training.taught.{name}", make_and_tell)
-
-    listen("augment", augment)
-    listen("mix", mix)
-    here = dataclasses.replace(changed(settings, epochs=1, augmentations=5, mixtures=5), split=split)
+    monkeypatch.setattr("training.taught.augment", listen)
+    here = dataclasses.replace(changed(settings, epochs=1, augmentations=5), split=split)
     fit(dataclasses.replace(data, texts=tuple(texts)), tmp_path / "model", here, Listener())
-    assert set(found) == {"augment", "mix"}
-    for made_texts in found.values():
-        written = " ".join(made_texts)
-        assert "xylophone" not in written
-        assert "marimba" not in written
-        assert all(word in written for word in StubEncoder.words)
+    written = " ".join(found)
+    assert "xylophone" not in written
+    assert "marimba" not in written
+    assert all(word in written for word in StubEncoder.words)
 
 
-# Under the article's split a held-out text has paraphrases to learn from, and labels decide which of them are mixed.
+# Under the article's split a held-out text has paraphrases to learn from.
 @pytest.mark.parametrize(
     ("split", "made"),
     [
         (SplitName.GROUPED, {}),
-        (SplitName.ARTICLE, {"mixtures": 1, "label_made_texts": True, "label_after_words": True}),
+        (SplitName.ARTICLE, {"augmentations": 1, "label_made_texts": True, "label_after_words": True}),
     ],
 )
 @pytest.mark.parametrize("part", ["test", "validation"])

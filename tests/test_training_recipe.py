@@ -45,7 +45,6 @@ def test_the_article_preset_is_the_article() -> None:
         tuned_teacher=False,
         unlabelled=False,
         augmentations=0,
-        mixtures=0,
         label_made_texts=False,
         word_weight=0.0,
         label_after_words=False,
@@ -124,7 +123,6 @@ def test_a_text_must_fit_into_its_padding(max_length: int | None) -> None:
         ("tuned_teacher", True),
         ("unlabelled", True),
         ("augmentations", 1),
-        ("mixtures", 1),
         ("word_weight", 1.0),
         ("label_after_words", True),
         ("word_mask_rate", 0.1),
@@ -137,12 +135,11 @@ def test_only_a_teacher_teaches(field: str, value: object) -> None:
     assert Recipe.model_validate(SIZES | {field: value, "teacher_share": 0.1}).teacher_share == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("made", ["augmentations", "mixtures"])
-def test_only_made_texts_can_be_labelled(made: str) -> None:
+def test_only_made_texts_can_be_labelled() -> None:
     taught = SIZES | {"teacher_share": 0.5, "label_made_texts": True}
     with pytest.raises(ValidationError, match="--label-made-texts needs made texts"):
         Recipe.model_validate(taught)
-    assert Recipe.model_validate(taught | {made: 1}).label_made_texts
+    assert Recipe.model_validate(taught | {"augmentations": 1}).label_made_texts
 
 
 class Oven(BaseModel):

@@ -4,7 +4,7 @@ A student learns from what its teacher says of texts that nobody wrote, too (Tan
 shows what the word is worth, and a word that the texts do not hold but the sentence encoder knows is met for once.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,20 +22,18 @@ class MadeTexts:
 
     Attributes:
         texts: A of them.
-        sources: (A,) the row of the text that each is made of; who judges that one judges it, and it has that one's
-            label if it has any.
+        sources: (A,) the row of the text that each is made of.
     """
 
     texts: tuple[str, ...] = ()
     sources: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
-    def followed_by(self, other: "MadeTexts") -> "MadeTexts":
-        """Put the other texts behind these."""
-        return MadeTexts(self.texts + other.texts, np.concatenate([self.sources, other.sources]))
-
 
 def augment(texts: Mapping[int, str], times: int, known: Sequence[str]) -> MadeTexts:
     """Make this many texts of each: a piece of random length from a random word on, some of its words exchanged.
+
+    Half of the new words are drawn from all words of these texts, as often as they stand there, and half from the
+    known ones, all equally often. Texts that would be white space alone are left out. It always makes the same.
 
     A piece keeps the white space behind its last word, so most made texts end in some; and of short texts some come out
     as they were.
@@ -45,39 +43,14 @@ def augment(texts: Mapping[int, str], times: int, known: Sequence[str]) -> MadeT
         times: How many to make of each.
         known: Words that the texts may not hold.
     """
-    words = divided(texts)
-    return make(words, times, known, lambda row, draw: _piece(words[row], draw))
-
-
-def divided(texts: Mapping[int, str]) -> dict[int, list[str]]:
-    """Divide texts, by row, into words, each with the white space behind it."""
-    return {row: [text[start:stop] for start, stop in word_spans(text)] for row, text in texts.items()}
-
-
-def make(
-    words: Mapping[int, Sequence[str]],
-    times: int,
-    known: Sequence[str],
-    draft: Callable[[int, np.random.Generator], Sequence[str]],
-) -> MadeTexts:
-    """Draft this many texts of each, and exchange some of their words.
-
-    Half of the new words are drawn from all words of these texts, as often as they stand there, and half from the
-    known ones, all equally often. Texts that would be white space alone are left out. It always makes the same.
-
-    Args:
-        words: Of the texts to make them of, by row, as `divided`.
-        times: How many to make of each.
-        known: Words that the texts may not hold.
-        draft: Gives the words, as `divided`, of a text made of that in a row.
-    """
     draw = np.random.default_rng(0)
+    words = {row: [text[start:stop] for start, stop in word_spans(text)] for row, text in texts.items()}
     written = [word for of_text in words.values() for word in of_text if word.strip()]
     made: list[str] = []
     sources: list[int] = []
     for _ in range(times):
-        for row in words:
-            text = "".join(_exchanged(draft(row, draw), written, known, draw))
+        for row, of_text in words.items():
+            text = "".join(_exchanged(_piece(of_text, draw), written, known, draw))
             if text.strip():
                 made.append(text)
                 sources.append(row)

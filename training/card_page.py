@@ -91,10 +91,8 @@ def _teacher(card: Card, record: TrainingRecord) -> str:
     learnt_from = ["of these texts"]
     if card.learnt_from_neither:
         learnt_from.append("of texts that are neither")
-    pieces, mixtures = record.options.get("augmentations"), record.options.get("mixtures")
-    kinds = [f"{pieces} pieces of each"] if pieces else []
-    kinds += [f"{mixtures} mixed of each and others of its group"] if mixtures else []
-    made = f" So it did of further texts, most with some words exchanged: {' and '.join(kinds)}." if kinds else ""
+    pieces = record.options.get("augmentations")
+    made = f" So it did of further texts, {pieces} pieces of each, most with some words exchanged." if pieces else ""
     return (
         f" Beside the labels it learnt what a teacher thinks {' and '.join(learnt_from)}.{made} The teacher is a bag "
         "of words and a sentence encoder, which had been trained on other texts before, fitted to the same part."

@@ -22,7 +22,7 @@ from training.evaluate import score_rows
 from training.fit_settings import FitSettings
 from training.metrics import fit_temperature
 from training.plots import learning_curve
-from training.preconditions import check_groups, check_labels, check_no_finished_model, check_place
+from training.preconditions import check_labels, check_no_finished_model, check_place
 from training.recipe import Recipe
 from training.splits import Rows, SplitName, hold_out, split_rows
 from training.taught import taught_corpus
@@ -58,11 +58,10 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
         progress: Whom to tell how far it is.
 
     Raises:
-        TrainingError: The data does not allow the split or the recipe, or a finished model or another unfinished run
+        TrainingError: The data does not allow the split, or a finished model or another unfinished run
             stands in the output folder.
         KeyboardInterrupt: Ctrl-C before the first epoch was over. Later, Ctrl-C keeps the best epoch so far.
     """
-    check_groups(data, settings.recipe)
     check_place(output)
     if not settings.fresh:
         check_no_finished_model(output, _checkpoint(output, settings.split))

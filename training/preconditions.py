@@ -10,7 +10,6 @@ from charlstm.artifacts import holds_model
 from charlstm.config import NEGATIVE
 from training.data import LabelledTexts
 from training.errors import TrainingError
-from training.recipe import Recipe
 from training.splits import SplitName
 
 
@@ -35,19 +34,6 @@ def check_no_finished_model(output: Path, checkpoint: Path) -> None:
     """
     if holds_model(output) and not checkpoint.exists():
         raise TrainingError(f"{output} holds a finished model; --fresh replaces it")
-
-
-def check_groups(data: LabelledTexts, recipe: Recipe) -> None:
-    """Find out that there are paraphrases to mix, if any are to be mixed.
-
-    Raises:
-        TrainingError: Nobody says which texts are.
-    """
-    if recipe.mixtures and data.groups is None:
-        raise TrainingError(
-            "--mixtures needs a --group-column, which says what texts are paraphrases of each other; without one, "
-            "--mixtures 0 --augmentations 4 makes pieces of texts instead"
-        )
 
 
 def check_labels(data: LabelledTexts, split: SplitName, labels: Mapping[str, Tensor]) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,6 @@ from training.distillation import lessons_of
 from training.fit_settings import FitSettings
 from training.metrics import Labels, Probabilities
 from training.minilm import MiniLM
-from training.mixing import mix
-from training.recipe import Recipe
-from training.sentences import SentenceEncoder
 from training.splits import Rows, SplitName
 from training.teacher import Classroom
 from training.teaching import teach
@@ -42,7 +38,7 @@ def taught_corpus(
     if recipe.unlabelled:
         texts |= dict(enumerate(data.unlabelled, start=len(data.texts)))
     load_encoder = functools.cache(lambda: MiniLM(device))
-    made = _made(data, rows, texts, recipe, load_encoder)
+    made = augment(texts, recipe.augmentations, load_encoder().words) if recipe.augmentations else MadeTexts()
     room = Classroom(data, rows, by_group=by_group, unlabelled=recipe.unlabelled, tuned=recipe.tuned_teacher, made=made)
     teaching = teach(room, load_encoder, settings.cache)
     texts |= dict(enumerate(made.texts, start=len(room.written)))
@@ -57,23 +53,6 @@ def taught_corpus(
     opinions[blended] = _blend(opinions[blended], labels, alike, recipe.teacher_share)
     corpus = encode_corpus(encoder, list(texts.values()), opinions.tolist(), recipe.pad_to, device)
     return dataclasses.replace(corpus, lessons=lessons_of(encoder, texts, teaching, device))
-
-
-def _made(
-    data: LabelledTexts,
-    rows: Rows,
-    texts: Mapping[int, str],
-    recipe: Recipe,
-    load_encoder: Callable[[], SentenceEncoder],
-) -> MadeTexts:
-    """Make of these texts, of which those in `rows` have groups, what the recipe asks for."""
-    made = MadeTexts()
-    if recipe.augmentations:
-        made = made.followed_by(augment(texts, recipe.augmentations, load_encoder().words))
-    if recipe.mixtures:  # of paraphrases whatever the split: all of these texts are there to learn from
-        groups = dict(zip(rows.tolist(), _alike(data, rows, by_group=True).tolist(), strict=True))
-        made = made.followed_by(mix(texts, groups, recipe.mixtures, load_encoder().words))
-    return made
 
 
 def _alike(data: LabelledTexts, rows: Rows, *, by_group: bool) -> Groups:
