@@ -100,6 +100,7 @@ select { flex: 0 1 auto; min-width: 0; max-width: 100%; }
 .above { background: var(--_above); }
 
 @media (forced-colors: active) {
+  .scale { outline: 1px solid CanvasText; }
   .scale i { background: CanvasText; }
   .letter.negative { border-bottom: var(--bar) solid CanvasText; }
   .letter.positive { border-top: var(--bar) solid CanvasText; }
