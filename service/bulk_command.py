@@ -25,7 +25,7 @@ from charlstm.predictor import find_device
 from service.bulk_csv import CsvRows
 from service.bulk_jsonl import JsonRows
 from service.bulk_progress import BulkProgress, bulk_progress
-from service.bulk_result import Counts, Result, Task, result_at
+from service.bulk_result import Counts, Result, Task, result_at, unfinished_path
 from service.bulk_rows import STANDARD, Block, Layout, Position, Rows, is_packed, opened, pack
 from service.errors import CommandError
 from service.loader import choose_precision, threads_for
@@ -90,7 +90,7 @@ def score(files: Files, machine: Machine, *, fresh: bool, quiet: bool) -> int:
 def _going_on(files: Files, *, fresh: bool) -> str:
     """Say how to go on with what is stopped, if one can."""
     output = files.output.resolve() if files.output.is_symlink() else files.output
-    unfinished = output.with_name(f"{output.name}.unfinished")
+    unfinished = unfinished_path(output)
     if files.output == STANDARD or not files.source.is_file() or not unfinished.exists():
         return ""
     return f"; the same command {'without --fresh ' if fresh else ''}goes on from {unfinished}"

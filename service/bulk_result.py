@@ -154,6 +154,11 @@ class Stream(Result):
             self._out.flush()
 
 
+def unfinished_path(output: Path) -> Path:
+    """Say where a result is until it is whole."""
+    return output.with_name(f"{output.name}.unfinished")
+
+
 class Unfinished(Result):
     """A file that is not whole yet. One process at a time has it.
 
@@ -171,7 +176,7 @@ class Unfinished(Result):
     def __init__(self, output: Path, task: Task, *, fresh: bool) -> None:
         self._output = output
         self._task = task
-        self.path = output.with_name(f"{output.name}.unfinished")
+        self.path = unfinished_path(output)
         self._journal = output.with_name(f"{output.name}.unfinished.json")
         self._file = self.path.open("a+b")
         try:

@@ -105,7 +105,7 @@ _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "is no field of this request",
     "string_type": "must be a string",
-    "string_too_long": "must be at most {max_length} characters long",
+    "string_too_long": "must be at most {max_length} characters long, found {actual_length}",
     "string_unicode": "must be valid Unicode text, found a lone surrogate",
     "bool_type": "must be true or false",
     "list_type": "must be an array",
@@ -149,13 +149,12 @@ _JSON_TYPES = {
 
 def _of_validation(fault: Mapping[str, Any]) -> FieldError:
     kind, context, given = fault["type"], fault.get("ctx", {}), fault["input"]
+    if kind == "string_too_long":  # of a list pydantic says how long it is
+        context = {**context, "actual_length": len(given)}
     message = _MESSAGES[kind].format_map(context) if kind in _MESSAGES else fault["msg"]
     limit: int | None = next((context[name] for name in _LIMITS if name in context), None)
     found: int | str | None = context.get("actual_length")
-    if kind == "string_too_long":
-        found = len(given)
-        message = f"{message}, found {found}"
-    elif kind in _ABOUT_TYPES:
+    if kind in _ABOUT_TYPES:
         found = _JSON_TYPES.get(type(given), "no JSON")
         message = f"{message}, found {found}"
     elif kind in _ABOUT_NUMBERS and abs(given) < _LARGEST_SHOWN:

@@ -18,6 +18,7 @@ from typing import Self
 
 import msgspec
 
+from service.backoff import Backoff
 from service.errors import StartupError
 from service.protocol import EngineSettings
 from service.settings import Settings
@@ -25,8 +26,6 @@ from service.settings import Settings
 _logger = logging.getLogger(__name__)
 
 UNUSABLE = 2  # the exit code of an engine that cannot load its model
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds before a dead engine is started again
-_STABLE_AFTER = 60.0  # seconds after which an engine counts as sound and the pauses begin anew
 _STOP_WITHIN = 5.0  # seconds an engine gets to end by itself once it is told to
 
 
@@ -88,7 +87,7 @@ class Supervisor:
             self._opened = opened.pop_all()
 
     async def _keep_running(self) -> None:
-        pause, first = _FIRST_PAUSE, True
+        backoff, first = Backoff(), True
         while True:
             started = time.monotonic()
             code, complaint = await self._run()
@@ -96,12 +95,10 @@ class Supervisor:
             if code == UNUSABLE and first:
                 raise StartupError(complaint)
             first = first and code is None  # no process could be started
-            if lived > _STABLE_AFTER:
-                pause = _FIRST_PAUSE
+            pause = backoff.after(lived)
             reason = complaint or f"exit code {code}"
             _logger.error("the engine died after %.1f s (%s); starting it again in %.1f s", lived, reason, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _run(self) -> tuple[int | None, str]:
         """Start an engine and wait for its end; return its exit code, and the last line of its standard error."""

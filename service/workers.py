@@ -18,13 +18,12 @@ from typing import Any, Final
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from service.backoff import Backoff
 from service.settings import Settings
 from service.supervisor import Supervisor
 
 _logger = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds before a dead worker is started again
-_STABLE_AFTER = 60.0  # seconds after which a worker counts as sound and the pauses begin anew
 _PATIENCE = 5.0  # seconds a worker gets beyond those that its settings give it
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a folder of its own is made there, for nobody else to read
 FIGURES_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -124,7 +123,7 @@ class _Worker:
 
     async def keep_running(self) -> None:
         """Start it, wait for its end, and again."""
-        pause = _FIRST_PAUSE
+        backoff = Backoff()
         while not self._stopped.is_set():
             started = time.monotonic()
             try:
@@ -135,12 +134,10 @@ class _Worker:
             if self._stopped.is_set():
                 return
             lived = time.monotonic() - started
-            if lived > _STABLE_AFTER:
-                pause = _FIRST_PAUSE
+            pause = backoff.after(lived)
             _logger.error("a worker ended after %.1f s (%s); starting another one in %.1f s", lived, reason, pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def stop(self) -> None:
         """Let it finish."""

@@ -15,6 +15,7 @@ import pytest
 
 from charlstm.artifacts import load_artifacts
 from charlstm.predictor import Predictor
+from service import backoff
 from service import supervisor as supervisor_module
 from service.connection import EngineConnection
 from service.errors import EngineLostError, NotReadyError, StartupError
@@ -138,7 +139,7 @@ def _ignored(pid: int) -> set[signal.Signals]:
 
 @pytest.fixture
 def settings(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(supervisor_module, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(backoff, "_FIRST_PAUSE", 0.001)
     return make_settings(artifacts)
 
 
@@ -163,7 +164,7 @@ def test_an_engine_that_dies_is_started_again_a_little_later_each_time(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_LONGEST_PAUSE", 0.005)
+    monkeypatch.setattr(backoff, "_LONGEST_PAUSE", 0.005)
     starts = tmp_path / "starts"
     _script(engine_program, f"echo >>{starts}", "echo the reason >&2", "exit 3")
 
@@ -181,7 +182,7 @@ def test_an_engine_that_dies_is_started_again_a_little_later_each_time(
 def test_an_engine_that_lived_long_starts_the_pauses_anew(
     settings: Settings, engine_program: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_STABLE_AFTER", 0.0)
+    monkeypatch.setattr(backoff, "_STABLE_AFTER", 0.0)
     _script(engine_program, "exit 3")
 
     async def supervise() -> None:

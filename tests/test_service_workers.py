@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import workers
+from service import backoff, workers
 from service.workers import _SHARED_MEMORY
 from tests.served import LONG, Served, eventually, served
 from tests.service_fixtures import PATIENCE, is_running, make_settings, until
@@ -164,8 +164,8 @@ def test_a_worker_that_ends_is_started_again_a_little_later_each_time(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first time after the first pause, as an engine is."""
-    monkeypatch.setattr(workers, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(workers, "_LONGEST_PAUSE", 0.005)
+    monkeypatch.setattr(backoff, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(backoff, "_LONGEST_PAUSE", 0.005)
 
     async def run() -> None:
         with socket.socket() as listener:

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from charlstm.card import Comparison, Contestant, Reached
 from charlstm.predictor import Predictor
 from training.baselines import LEXICON, lexicon_is_installed, score_baselines
@@ -66,7 +64,7 @@ def compare(  # noqa: PLR0913  the last one only adds a method
     for split in splits:
         divided = split_rows(data, split, split_seed)
         parts = {"training": divided.train, "test": divided.test}
-        check_labels(data, split, {part: torch.from_numpy(data.labels[rows]) for part, rows in parts.items()})
+        check_labels(data, split, {part: data.labels[rows] for part, rows in parts.items()})
         by_group = split is SplitName.GROUPED
         for name, reached in score_baselines(data, divided, _within(split, step), embeddings, by_group=by_group):
             baselines.setdefault(name, {})[split] = reached

@@ -58,8 +58,8 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
         progress: Whom to tell how far it is.
 
     Raises:
-        TrainingError: The data does not allow the split, or a finished model or another unfinished run
-            stands in the output folder.
+        TrainingError: The data does not allow the split, or a finished model or another unfinished run stands in the
+            output folder.
         KeyboardInterrupt: Ctrl-C before the first epoch was over. Later, Ctrl-C keeps the best epoch so far.
     """
     check_place(output)
@@ -104,7 +104,7 @@ def _check_second_split(data: LabelledTexts, name: SplitName, output: Path, sett
     rows = {"training": parts.train, "test": split.test}
     if settings.recipe.validation_fraction > 0:
         rows["validation"] = parts.test
-    check_labels(data, name, {part: torch.from_numpy(data.labels[found]) for part, found in rows.items()})
+    check_labels(data, name, {part: data.labels[found] for part, found in rows.items()})
     if not settings.fresh:
         load_checkpoint(_checkpoint(output, name), _fingerprint(data, name, settings))
 
@@ -130,9 +130,9 @@ def _fit_split(
     vocabulary = Vocabulary.build(data.texts_of(split.train), recipe.preprocessing, min_count=recipe.min_count)
     encoder = TextEncoder(recipe.preprocessing, vocabulary)
     train_on, validate_on = (_encode(data, rows, encoder, recipe, device) for rows in (parts.train, parts.test))
-    check_labels(data, split_name, {"training": train_on.labels, "test": torch.from_numpy(data.labels[split.test])})
+    check_labels(data, split_name, {"training": train_on.labels.cpu().numpy(), "test": data.labels[split.test]})
     if recipe.validation_fraction > 0:
-        check_labels(data, split_name, {"validation": validate_on.labels})
+        check_labels(data, split_name, {"validation": validate_on.labels.cpu().numpy()})
     learn_from = train_on
     if recipe.teacher_share > 0:
         progress.preparing(f"{split_name} split: asking the teacher, minutes unless {settings.cache} holds its answers")

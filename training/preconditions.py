@@ -4,12 +4,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
-
 from charlstm.artifacts import holds_model
 from charlstm.config import NEGATIVE
 from training.data import LabelledTexts
 from training.errors import TrainingError
+from training.metrics import Labels
 from training.splits import SplitName
 
 
@@ -36,7 +35,7 @@ def check_no_finished_model(output: Path, checkpoint: Path) -> None:
         raise TrainingError(f"{output} holds a finished model; --fresh replaces it")
 
 
-def check_labels(data: LabelledTexts, split: SplitName, labels: Mapping[str, Tensor]) -> None:
+def check_labels(data: LabelledTexts, split: SplitName, labels: Mapping[str, Labels]) -> None:
     """Find out that every part of the data can be trained on and scored.
 
     Raises:

@@ -57,12 +57,17 @@ class ClientError(Exception):
 
     request_id: str | None = None
     retry_after: float | None = None
-    repeats: ClassVar[Literal["never", "if pure", "always"]] = "never"
-    """Whether the same request may be sent again. It is pure if it changes nothing: to do it twice is no harm then."""
+    repeats: ClassVar[Literal["never", "if patient", "if pure", "always"]] = "never"
+    """Whether the same request may be sent again. It is pure if it changes nothing: to do it twice is no harm then.
 
-    def may_repeat(self, *, pure: bool) -> bool:
+    Who is patient sends pure requests again of which others think that it would only be more of the same.
+    """
+
+    def may_repeat(self, *, pure: bool, patient: bool = False) -> bool:
         """Tell whether a request that failed so may be sent again."""
-        return self.repeats == "always" or (pure and self.repeats == "if pure")
+        return self.repeats == "always" or (
+            pure and (self.repeats == "if pure" or (patient and self.repeats == "if patient"))
+        )
 
 
 class NoAnswerError(ClientError):
@@ -83,6 +88,8 @@ class ConnectionLostError(NoAnswerError):
 
 class AnswerTimeoutError(NoAnswerError, TimeoutError):
     """The answer was not there in time. As a rule it is not asked for again: that would be more of the same."""
+
+    repeats = "if patient"
 
 
 class UnexpectedAnswerError(ClientError):
@@ -140,6 +147,8 @@ class BusyError(ProblemError):
 
 class FailedError(ProblemError):
     """The service failed."""
+
+    repeats = "if patient"
 
 
 class MalformedBodyError(RefusedError):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from service.client.errors import AnswerTimeoutError, ClientError, FailedError
+from service.client.errors import ClientError
 
 _MOST_DOUBLINGS = 30  # of a pause: it is at its longest long before
 
@@ -74,8 +74,7 @@ class Policy:
             attempt: Which try that was, from 1.
             pure: Whether the call changes nothing.
         """
-        is_worth_it = pure and self.patient and isinstance(error, (FailedError, AnswerTimeoutError))
-        if attempt >= self.attempts or not (is_worth_it or error.may_repeat(pure=pure)):
+        if attempt >= self.attempts or not error.may_repeat(pure=pure, patient=self.patient):
             return None
         doublings = min(attempt - 1, _MOST_DOUBLINGS)
         half = min(self.longest_pause_seconds, self.first_pause_seconds * 2.0**doublings) / 2

@@ -3,6 +3,8 @@
 
 /** @typedef {{field: string, message: string, limit?: number, found?: number | string}} Fault */
 
+const AGAIN = 2; // seconds until a busy service is asked again, if it does not say
+
 /** What the service says when it gives no other answer (RFC 9457). */
 export class Problem extends Error {
   /** @param {{type?: string, title?: string, detail?: string, status?: number, retry_after?: number, errors?: Fault[]}} document */
@@ -15,6 +17,11 @@ export class Problem extends Error {
     this.errors = document.errors ?? [];
     /** @type {number | null} seconds */
     this.retryAfter = document.retry_after ?? null;
+  }
+
+  /** How many milliseconds to wait before the same question is asked again, if it may be answered then. */
+  get pause() {
+    return (this.retryAfter ?? AGAIN) * 1000;
   }
 
   /** Whether the same question may well be answered a little later. */

@@ -26,7 +26,7 @@ const TOO_BIG = 1009;
 const SLOWER = 250; // milliseconds between messages, once the server finds them too many
 const BY_REQUEST = 250; // milliseconds without typing after which a text is sent whole, if there is no session
 const DECIMALS = 4; // of the signals: more than a picture shows, and half the bytes
-const AGAIN = 2; // seconds until a busy server is asked again, if it does not say
+const LOST = 2_000; // milliseconds after which a text whose question was lost is asked for again
 
 /**
  * What has to be taken back from the end of a text, and put there, to make it another one; counted as Unicode does.
@@ -197,7 +197,7 @@ export class LiveSession {
   #refuse(problem) {
     const text = this.#wanted;
     this.#refused = text;
-    if (problem.passes) setTimeout(() => this.#wanted === text && this.read(text), (problem.retryAfter ?? AGAIN) * 1000);
+    if (problem.passes) setTimeout(() => this.#wanted === text && this.read(text), problem.pause);
     this.onProblem(problem);
   }
 
@@ -261,7 +261,7 @@ export class LiveSession {
       if (error instanceof Problem) {
         if (error.passes || text === this.#wanted) this.#refuse(error); // else another one is asked for already
       } else if (error instanceof Unreachable) {
-        this.#request = setTimeout(() => this.#ask(), AGAIN * 1000);
+        this.#request = setTimeout(() => this.#ask(), LOST);
       } else throw error;
     }
   }

@@ -11,7 +11,6 @@ import { wordsOf } from "./notices.js";
 
 const PAUSE = 450; // milliseconds without a new answer, after which it is worth asking
 const TOOK_TOO_LONG = 504; // it would take as long again
-const AGAIN = 2; // seconds until a busy service is asked again, if it does not say
 const MOST = 12;
 
 export class Occlusion {
@@ -66,7 +65,7 @@ export class Occlusion {
       this.#of = null;
       this.box.dataset.old = "true";
       this.box.replaceChildren(element("p", { class: "fault" }, wordsOf(error)));
-      if (error instanceof Problem && error.passes && error.status !== TOOK_TOO_LONG && this.#seen) this.#askSoon((error.retryAfter ?? AGAIN) * 1000);
+      if (error instanceof Problem && error.passes && error.status !== TOOK_TOO_LONG && this.#seen) this.#askSoon(error.pause);
     }
   }
 }

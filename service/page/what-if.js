@@ -13,7 +13,6 @@ import { SIGNAL_NAMES, signalOf, whyNotHeldAt } from "./signals.js";
 /** @typedef {{holds: Hold[], cuts: {start: number, stop: number}[]}} Changes */
 
 const PAUSE = 150; // milliseconds without a new answer, after which the other one is asked for
-const AGAIN = 2; // seconds until a busy service is asked again, if it does not say
 const TWO_VERSIONS = "Two versions of the model are answering just now, so there is nothing to compare.";
 const NOTHING_LEFT = "Nothing is left to read.";
 const NOT_ALL = "Some of the changes that the link carries do not fit this text and model, and are left out.";
@@ -197,7 +196,7 @@ export class WhatIf {
   #refused(error) {
     if (error instanceof Unreachable || error.passes || error.status >= 500) {
       this.#say(wordsOf(error));
-      if (error instanceof Problem && error.passes) this.#timer = setTimeout(() => this.#ask(), (error.retryAfter ?? AGAIN) * 1000);
+      if (error instanceof Problem && error.passes) this.#timer = setTimeout(() => this.#ask(), error.pause);
       return;
     }
     if (error.kind === "empty-text") {
