@@ -151,19 +151,28 @@ class _Figures(Collector):
         self._inference = inference
 
     def collect(self) -> Iterator[Metric]:
-        several = bool(os.environ.get(_FOLDER_VARIABLE))
-        yield from _without_birthdays(_of_all_workers() if several else self._counted.collect())
+        folder = os.environ.get(_FOLDER_VARIABLE)
+        yield from _without_birthdays(_of_all_workers(Path(folder)) if folder else self._counted.collect())
         yield from _of_model(self._inference)
         yield from _of_engine(self._inference)
-        joined = several and self._inference.supervisor is None  # the engine that the main process keeps
+        joined = bool(folder) and self._inference.supervisor is None  # the engine that the main process keeps
         yield from _of_processes(os.getppid() if joined else os.getpid())
 
 
-def _of_all_workers() -> Iterator[Metric]:
+def _of_all_workers(folder: Path) -> Iterator[Metric]:
     """Add up what the files say; an application that the service is a part of may keep figures of its own in there."""
-    collector = MultiProcessCollector(None)  # type: ignore[no-untyped-call]  # it has no types
-    found: Iterable[Metric] = collector.collect()  # type: ignore[no-untyped-call]  # likewise
+    found: Iterable[Metric] = MultiProcessCollector.merge(_written(folder))  # type: ignore[no-untyped-call]  # no types
     yield from (metric for metric in found if metric.name.startswith("charlstm_"))
+
+
+def _written(folder: Path) -> list[str]:
+    """Find the files with something in them: one that a worker is about to fill is what prometheus_client fails at."""
+    written = []
+    for path in folder.glob("*.db"):
+        with contextlib.suppress(FileNotFoundError):  # of a worker that has just ended
+            if path.stat().st_size:
+                written.append(str(path))
+    return written
 
 
 def _without_birthdays(metrics: Iterable[Metric]) -> Iterator[Metric]:

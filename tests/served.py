@@ -49,7 +49,7 @@ class Served:
         self.process.send_signal(number)
 
     def figures(self) -> dict[str, float]:
-        lines = self.get("/metrics").text.splitlines()
+        lines = self.get("/metrics").raise_for_status().text.splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
     def pids(self, process: str) -> set[int]:

@@ -1,8 +1,11 @@
 """`/metrics`: what is counted, under which names."""
 
+import contextlib
 import re
+from pathlib import Path
 
 import pytest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.close_codes import CloseCode
@@ -10,6 +13,7 @@ from service.errors import DeadlineError, OverloadedError
 from service.exchange import Exchange
 from service.metrics import Metrics
 from service.session_watch import ClosedWebSocket
+from service.workers import FIGURES_VARIABLE
 from tests.service_fixtures import JSON
 from tests.stub_service import figures, stubbed
 
@@ -99,6 +103,20 @@ def test_figures_are_there_without_an_engine() -> None:
         found = figures(client)
     assert found["charlstm_ready"] == 0
     assert "charlstm_tokens_total" not in found
+
+
+def test_a_worker_that_has_only_just_begun_to_count_does_not_cost_the_figures_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment its file is there and empty."""
+    key = mmap_key("charlstm_connections_cut", "charlstm_connections_cut_total", ["awaited"], ["answer"], "Help.")
+    with contextlib.closing(MmapedDict(tmp_path / "counter_1.db")) as counted:  # type: ignore[no-untyped-call]  # no types
+        counted.write_value(key, 3.0, 0.0)  # type: ignore[no-untyped-call]  # likewise
+    (tmp_path / "counter_2.db").touch()
+    monkeypatch.setenv(FIGURES_VARIABLE, str(tmp_path))
+    with stubbed() as (client, _):
+        found = figures(client)
+    assert found['charlstm_connections_cut_total{awaited="answer"}'] == 3
 
 
 def test_the_process_is_described_as_prometheus_does() -> None:
