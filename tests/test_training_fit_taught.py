@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from training.errors import CheckpointError, TrainingError
 from training.fit import fit
 from training.fit_settings import FitSettings
 from training.recipe import Recipe
+from training.sentences import Offsets, Vectors
 from training.splits import Rows, SplitName, hold_out, split_rows
 from training.teacher import Classroom
 from training.teaching import teach
@@ -363,6 +365,25 @@ def test_whole_words_can_be_masked(
     plain = changed(settings, epochs=2, mask_rate=0.0, word_mask_rate=0.25, unlabelled=False)
     fit(data, tmp_path / "model", plain, Listener())
     assert np.mean(found) == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_teacher_reads_no_further_than_the_network(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would say something after every word of a long text, and none of it could be learnt."""
+    asked: list[str] = []
+
+    class Noting(StubEncoder):
+        def read(self, texts: Sequence[str]) -> list[tuple[Offsets, Vectors]]:
+            asked.extend(texts)
+            return super().read(texts)
+
+    monkeypatch.setattr("training.taught.MiniLM", lambda _: Noting())
+    long = dataclasses.replace(
+        data, texts=tuple(text + " and so on" * 50 for text in data.texts), unlabelled=("so it was " * 50,)
+    )
+    fit(long, tmp_path / "model", changed(settings, epochs=1, max_length=30), Listener())
+    assert set(asked) == {text[:30] for text in (*long.texts, *long.unlabelled)}
 
 
 def test_a_cache_that_cannot_be_written_is_found_before_the_work(

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlstm.encoding import TextEncoder
+from charlstm.errors import EmptyTextError
 from training.augmentation import MadeTexts, augment
 from training.calibration import sharing_a_label
 from training.corpus import Corpus, encode_corpus
@@ -27,12 +28,14 @@ def taught_corpus(
 ) -> Corpus:
     """Encode the texts to train on with all that a teacher says of them.
 
-    They are in this order: those of `rows`, unlabelled ones, and those that are made of either.
+    They are in this order: those of `rows`, unlabelled ones, and those that are made of either. What the network does
+    not read of a long text its teacher does not read either.
 
     Raises:
         TrainingError: There is too little to teach a teacher with, or no sentence encoder.
     """
     recipe, device = settings.recipe, settings.device
+    data = _as_read(data, encoder)
     by_group = split is SplitName.GROUPED
     texts = {row: data.texts[row] for row in rows.tolist()}
     if recipe.unlabelled:
@@ -53,6 +56,18 @@ def taught_corpus(
     opinions[blended] = _blend(opinions[blended], labels, alike, recipe.teacher_share)
     corpus = encode_corpus(encoder, list(texts.values()), opinions.tolist(), recipe.pad_to, device)
     return dataclasses.replace(corpus, lessons=lessons_of(encoder, texts, teaching, device))
+
+
+def _as_read(data: LabelledTexts, encoder: TextEncoder) -> LabelledTexts:
+    """Cut the texts where the network stops reading; of the rest a teacher would say something after every word."""
+
+    def read(text: str) -> str:
+        try:
+            return encoder.encode(text, truncate=True).text
+        except EmptyTextError:
+            return text
+
+    return dataclasses.replace(data, texts=tuple(map(read, data.texts)), unlabelled=tuple(map(read, data.unlabelled)))
 
 
 def _alike(data: LabelledTexts, rows: Rows, *, by_group: bool) -> Groups:
