@@ -68,10 +68,11 @@ def requests() -> list[tuple[Block, str]]:
 
 
 def commands(program: str) -> list[list[str]]:
-    """Collect the shell commands of all pages that begin with a program's name."""
+    """Collect the shell commands of all pages that begin with a program's name, each once."""
     shell = [block for blocks in BLOCKS.values() for block in blocks if block.language == "sh"]
     lines = [line for block in shell for line in block.code.replace("\\\n", " ").splitlines()]
-    return [words for line in lines if line.startswith(program) and (words := shlex.split(line, comments=True))]
+    found = [tuple(shlex.split(line, comments=True)) for line in lines if line.startswith(program)]
+    return [list(words) for words in dict.fromkeys(found)]
 
 
 @pytest.fixture(scope="module")
@@ -172,13 +173,13 @@ def assert_only_a_file_is_missing(complaint: str, folder: Path) -> None:
 
 def service_commands() -> list[list[str]]:
     """Collect the commands of `python -m service`, without what a shell does with their input and output."""
-    found = [
-        words[words.index("-m") - 1 :]
+    found = {
+        tuple(itertools.takewhile(lambda word: word not in ("<", "|"), words[1:]))
         for program in ("python -m", ".venv/bin/python -m")
         for words in commands(f"{program} service")
         if "openapi" not in words  # which needs no file; `test_service_contract` runs it
-    ]
-    return [list(itertools.takewhile(lambda word: word not in ("<", "|"), words)) for words in found]
+    }
+    return [["python", *words] for words in sorted(found)]
 
 
 @pytest.mark.parametrize("command", service_commands(), ids=" ".join)
