@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from charlstm import Predictor, load_artifacts
 from charlstm.card import Card, load_card
+from charlstm.config import Scores
 from charlstm.errors import ArtifactError
 from charlstm.readout import Readout
 from tests.trained import record_of, save_trained
-from tests.training_data import Row, sentiment_rows, write_rows
+from tests.training_data import Row, labelled, sentiment_rows, write_rows
 from tests.training_main import run_training
 from training import card_files
 from training.card import CardSettings, make_card
@@ -177,6 +178,17 @@ def test_every_test_row_is_in_one_part_of_each_kind(card: Card, data: LabelledTe
 def test_texts_that_are_neither_are_told_by_label(card: Card) -> None:
     assert [(texts.label, texts.rows) for texts in card.neither] == [("Irrelevant", 12), ("Neutral", 12)]
     assert card.learnt_from_neither is False
+
+
+def test_a_card_does_not_tell_of_learning_from_texts_that_are_not_there(tmp_path: Path) -> None:
+    """The recipe would learn from texts of other labels, and the data has none."""
+    data = labelled(sentiment_rows(tweets=30))
+    scores = Scores(
+        rows=9, accuracy=0.9, auc=0.9, log_loss=0.5, f1=0.6, calibration_error=0.1, confusion=((4, 1), (2, 2))
+    )
+    record = record_of(data, SplitName.GROUPED, options={"unlabelled": True, "teacher_share": 0.5})
+    model = save_trained(tmp_path, record, {"grouped": scores})
+    assert make_card(model, data, CardSettings(), ignore).learnt_from_neither is False
 
 
 def test_runs_are_told_by_seed(card: Card, model: Path, folder: Path) -> None:

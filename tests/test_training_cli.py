@@ -277,10 +277,26 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(
     monkeypatch.setattr(TerminalProgress, "batch_done", interrupt)
     code, stdout, stderr = run_main(*fit_arguments(data, tmp_path / "model", 3))
     assert (code, stdout) == (130, "")
-    assert stderr.startswith("interrupted: no model is written; repeat the command to go on")
-    again = run_main(*fit_arguments(data, tmp_path / "model", 3), "--fresh")[2]
-    assert again.startswith("interrupted: no model is written; repeat the command without --fresh to go on")
+    assert stderr.splitlines()[0] == "interrupted before the first epoch was over: no model is written"
     assert files(tmp_path) == set()
+
+
+def test_ctrl_c_while_a_model_is_written_says_how_to_go_on(
+    data: Path, tmp_path: Path, run_main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its epochs are kept; what began it anew would throw them away."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = fit_arguments(data, tmp_path / "model", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr("training.fit.save_artifacts", interrupt)
+        again = run_main(*arguments, "--fresh")[2]
+        once = run_main(*arguments)[2]
+    how = "interrupted: no model is written; repeat the command{} to go on after the last whole epoch\n"
+    assert (how.format(" without --fresh") in again, how.format("") in once) == (True, True)
+    assert run_main(*arguments)[0] == 0
 
 
 def test_ctrl_c_in_the_second_training_says_what_is_left_to_do(

@@ -188,6 +188,14 @@ def test_a_part_of_one_label_is_said_to_be(part: str) -> None:
         compare(dataclasses.replace(data, labels=labels), [], [SplitName.GROUPED], 3, ignore)
 
 
+def test_texts_with_nothing_to_count_are_said_to_be() -> None:
+    """Such as emoji alone: a word has two letters."""
+    data = labelled(sentiment_rows(tweets=10))
+    faces = tuple("\N{SMILING FACE WITH HEART-SHAPED EYES}" if label else "!" for label in data.labels)
+    with pytest.raises(TrainingError, match="TF-IDF, words 1-2: the training texts hold nothing of that kind"):
+        compare(dataclasses.replace(data, texts=faces), [], [SplitName.GROUPED], 3, ignore)
+
+
 def test_each_step_is_told_with_its_split(data: LabelledTexts) -> None:
     told: list[str] = []
     compare(data, [], [SplitName.GROUPED], 3, told.append)

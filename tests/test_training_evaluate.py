@@ -97,7 +97,11 @@ def test_long_texts_are_cut_and_texts_without_a_word_left_out(tmp_path: Path) ->
         Row("2", "game", "Negative", " \n"),
         Row("3", "game", "Negative", "Worst update"),
     ]
-    scores = evaluate(predictor, labelled(rows), None, 0).scores
+    data = labelled(rows)
+    found = evaluate(trained_on(predictor, data, SplitName.ARTICLE, seed=0), data, None, 0)
+    scores = found.scores
     said = [p.probability_negative for p in predictor.predict(["best game this", "Worst update"])]
     assert scores.rows == 2
     assert scores.log_loss == pytest.approx(log_loss([0, 1], said))
+    read = set(split_rows(data, SplitName.ARTICLE, 0).train.tolist()) - {1}
+    assert (found.seen, found.paraphrases_seen) == (len(read), len(read))

@@ -22,7 +22,7 @@ from tests.training_data import labelled, sentiment_rows
 from training.checkpoint import EpochRecord
 from training.data import LabelledTexts
 from training.errors import CheckpointError, TrainingError
-from training.fit import fit
+from training.fit import fit, is_unfinished
 from training.fit_settings import FitSettings
 from training.metrics import fit_temperature, score
 from training.recipe import RECIPES, Preset, Recipe
@@ -539,6 +539,67 @@ def test_another_run_in_the_second_ones_place_is_found_before_training(data: Lab
     listener = Listener()
     with pytest.raises(CheckpointError, match="other data or settings"):
         fit(data, tmp_path, BOTH_SPLITS, listener)
+    assert listener.epochs == []
+
+
+def test_an_unfinished_run_of_another_split_is_not_lost(data: LabelledTexts, tmp_path: Path) -> None:
+    """The end of this run would take it away; what began it goes on with it, and --fresh may replace it."""
+    article = dataclasses.replace(SETTINGS, split=SplitName.ARTICLE)
+    with pytest.raises(KilledError):
+        fit(data, tmp_path, article, Listener(KilledError, 2))
+    listener = Listener()
+    with pytest.raises(
+        CheckpointError, match=r"an unfinished run of the article split .* --split article, or use --fresh"
+    ):
+        fit(data, tmp_path, SETTINGS, listener)
+    assert listener.epochs == []
+    fit(data, tmp_path, article, listener)
+    assert listener.epochs == [2, 3, 4]
+    with pytest.raises(KilledError):
+        fit(data, tmp_path, dataclasses.replace(article, fresh=True), Listener(KilledError, 2))
+    fit(data, tmp_path, dataclasses.replace(changed(epochs=1), fresh=True), Listener())
+    assert files(tmp_path) == FILES
+
+
+def test_a_run_of_the_other_split_is_gone_on_with_for_its_score(data: LabelledTexts, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        fit(data, tmp_path, dataclasses.replace(SETTINGS, split=SplitName.ARTICLE), Listener(KilledError, 2))
+    listener = Listener()
+    fit(data, tmp_path, BOTH_SPLITS, listener)
+    assert listener.epochs == [*range(SETTINGS.recipe.epochs), 2, 3, 4]
+
+
+def test_a_new_run_throws_the_old_one_away_before_it_begins(data: LabelledTexts, fitted: Path, tmp_path: Path) -> None:
+    """What is there after Ctrl-C is then of this one, or nothing; a run that cannot be takes nothing away."""
+    shutil.copytree(fitted, tmp_path, dirs_exist_ok=True)
+    fresh = dataclasses.replace(SETTINGS, fresh=True)
+    with pytest.raises(KilledError):
+        fit(data, tmp_path, fresh, Listener(KilledError, 2))
+    with pytest.raises(TrainingError, match="both labels"):
+        fit(of_one_label(SplitName.GROUPED, "test"), tmp_path, fresh, Listener())
+    assert is_unfinished(tmp_path, SplitName.GROUPED)
+    with pytest.raises(KeyboardInterrupt):
+        fit(data, tmp_path, fresh, Listener(KeyboardInterrupt, 0))
+    assert not is_unfinished(tmp_path, SplitName.GROUPED)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_second_score_is_on_another_split(data: LabelledTexts, tmp_path: Path, *, fresh: bool) -> None:
+    listener = Listener()
+    twice = dataclasses.replace(SETTINGS, also_score=SETTINGS.split, fresh=fresh)
+    with pytest.raises(TrainingError, match="--also-score has to name another split than that of the model"):
+        fit(data, tmp_path, twice, listener)
+    assert (listener.epochs, files(tmp_path)) == ([], set())
+
+
+def test_texts_that_a_model_of_words_cannot_read_do_not_count_as_of_a_label(tmp_path: Path) -> None:
+    """The test part has texts of both labels, but of one of them white space alone."""
+    data = labelled(sentiment_rows(tweets=20))
+    test = set(split_rows(data, SplitName.GROUPED, 42).test.tolist())
+    texts = tuple("  " if row in test and data.labels[row] else text for row, text in enumerate(data.texts))
+    listener = Listener()
+    with pytest.raises(TrainingError, match="the test part of the grouped split needs texts of both labels"):
+        fit(dataclasses.replace(data, texts=texts), tmp_path, changed(level="word"), listener)
     assert listener.epochs == []
 
 

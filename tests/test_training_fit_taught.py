@@ -404,6 +404,17 @@ def test_a_finished_model_is_found_before_the_teacher_is_asked(
     assert not settings.cache.exists()
 
 
+def test_another_unfinished_run_is_found_before_the_teacher_is_asked(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings
+) -> None:
+    with pytest.raises(KilledError):
+        fit(data, tmp_path / "model", settings, Listener(killed_at=1))
+    heard = Listener()
+    with pytest.raises(CheckpointError, match="other data or settings"):
+        fit(data, tmp_path / "model", dataclasses.replace(settings, split_seed=43), heard)
+    assert heard.prepared == []
+
+
 def test_progress_says_that_the_teacher_is_asked(data: LabelledTexts, tmp_path: Path, settings: FitSettings) -> None:
     heard = Listener()
     both = dataclasses.replace(changed(settings, epochs=1), also_score=SplitName.ARTICLE)

@@ -75,6 +75,11 @@ def test_one_run_has_no_spread(tmp_path: Path) -> None:
     assert spreads_of(table_of_runs([run(tmp_path, 0.7)])) == ()
 
 
+def test_a_model_that_was_stopped_early_can_be_told_of_alone(tmp_path: Path) -> None:
+    (found,) = table_of_runs([run(tmp_path, 0.7, options={"epochs": 12})])
+    assert found.accuracy == pytest.approx(0.7)
+
+
 def test_a_choice_that_there_was_not_yet_is_its_default(tmp_path: Path) -> None:
     old, new = run(tmp_path / "a", 0.7, options={}), run(tmp_path / "b", 0.8, seed=1, options={"forget_bias": 0.0})
     assert len(table_of_runs([old, new])) == 2
@@ -86,6 +91,7 @@ def test_a_choice_that_there_was_not_yet_is_its_default(tmp_path: Path) -> None:
         ({"options": {"forget_bias": 1.0}}, "another recipe: forget_bias is 1.0, not 0.0"),
         ({"options": {"hidden_size": 3}}, "another recipe: hidden_size is 3, not absent"),
         ({"rows_sha256": "other"}, "trained on other rows"),
+        ({"options": {"epochs": 12}}, "was stopped after 1 of 12 epochs, so it is no whole run"),
     ],
 )
 def test_a_run_of_another_recipe_is_none(tmp_path: Path, changes: dict[str, object], message: str) -> None:

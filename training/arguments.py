@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final
 
+import torch
 import typer
 from rich.console import Console
 
@@ -24,3 +25,9 @@ TestPartOf = Annotated[str, typer.Option("--split", help="Whose test part: artic
 def console(*, stderr: bool = False) -> Console:
     """Make a console that shows texts, labels and file names as they are, not as rich's markup."""
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def limit_threads(threads: int | None) -> None:
+    """Have torch use this many threads, or as many as it would."""
+    if threads is not None:
+        torch.set_num_threads(threads)

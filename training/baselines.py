@@ -20,6 +20,7 @@ from sklearn.svm import LinearSVC
 from charlstm.card import Reached
 from charlstm.config import NEGATIVE
 from training.data import LabelledTexts
+from training.errors import TrainingError
 from training.metrics import accuracy_and_auc
 from training.progress import Step
 from training.sentences import Vectors
@@ -75,7 +76,10 @@ def score_baselines(
     for counts in _COUNTS:
         step(f"counting {counts.name}")
         vectors = TfidfVectorizer(analyzer=counts.of, ngram_range=counts.lengths)
-        features, of_test = vectors.fit_transform(train), vectors.transform(test)
+        try:
+            features, of_test = vectors.fit_transform(train), vectors.transform(test)
+        except ValueError as error:
+            raise TrainingError(f"{counts.name}: the training texts hold nothing of that kind to count") from error
         for name, classifier in (
             ("logistic regression", LogisticRegression(max_iter=1000)),
             ("linear SVM", LinearSVC(random_state=0)),

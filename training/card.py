@@ -134,7 +134,7 @@ def make_card(directory: Path, data: LabelledTexts, settings: CardSettings, step
         lengths=tuple(by_length(judged)),
         entities=tuple(by_entity(judged, data)),
         neither=neither,
-        learnt_from_neither=_learnt_from_neither(record),
+        learnt_from_neither=_learnt_from_neither(record, data),
         low_precision=low_precision,
         machine=machine(),
         speeds=tuple(_speeds(comparison, candidates, judged, settings, step)),
@@ -153,8 +153,8 @@ def _record_of(directory: Path, artifacts: Artifacts, data: LabelledTexts) -> Tr
     return record
 
 
-def _learnt_from_neither(record: TrainingRecord) -> bool:
-    return bool(record.options.get("unlabelled", False))
+def _learnt_from_neither(record: TrainingRecord, data: LabelledTexts) -> bool:
+    return bool(record.options.get("unlabelled", False)) and bool(data.unlabelled)
 
 
 def _unrepeated(judged: Judgement, learnt_from: Sequence[str]) -> Part | None:
@@ -165,7 +165,7 @@ def _unrepeated(judged: Judgement, learnt_from: Sequence[str]) -> Part | None:
 
 def _learnt_from(data: LabelledTexts, train: Rows, record: TrainingRecord) -> list[str]:
     """Return all texts of the data that shaped the model, those that chose its epoch and temperature among them."""
-    return data.texts_of(train) + (list(data.unlabelled) if _learnt_from_neither(record) else [])
+    return data.texts_of(train) + (list(data.unlabelled) if _learnt_from_neither(record, data) else [])
 
 
 def _runs_of_earlier_card(directory: Path, version: str) -> tuple[RunOfRecipe, ...]:

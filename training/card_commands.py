@@ -8,7 +8,7 @@ import typer
 
 from charlstm.artifacts import load_artifacts
 from charlstm.card import CARD
-from training.arguments import AsJson, Cache, Data, ModelFolder, SplitSeed, Threads, console
+from training.arguments import AsJson, Cache, Data, ModelFolder, SplitSeed, Threads, console, limit_threads
 from training.card import CardSettings, make_card
 from training.card_files import MODEL_CARD, write_card
 from training.card_plots import comparison_picture
@@ -53,7 +53,7 @@ def compare(
     form: dict[str, Any],
 ) -> None:
     """Put models beside simple methods that are trained now, on the same splits."""
-    _limit(threads)
+    limit_threads(threads)
     splits = _splits(split)
     candidates = load_candidates(model or [Path("artifacts")])
     labelled = read_data(data, DataFormat(**form))
@@ -92,7 +92,7 @@ def card(
     form: dict[str, Any],
 ) -> None:
     """Measure the model in DIR on the DATA it comes from, and write DIR/MODEL_CARD.md, card.json and pictures."""
-    _limit(threads)
+    limit_threads(threads)
     artifacts = load_artifacts(model)
     labelled = read_data(data, DataFormat(**form))
     with steps_shown(console(stderr=True)) as step:
@@ -106,11 +106,6 @@ def card(
 def _embeddings(data: LabelledTexts, cache: Path, step: Step) -> Vectors:
     step(f"asking the sentence encoder, minutes unless {cache} holds its answers")
     return embed_texts(data, lambda: MiniLM(torch.device("cpu")), cache)
-
-
-def _limit(threads: int | None) -> None:
-    if threads is not None:
-        torch.set_num_threads(threads)
 
 
 def _splits(name: str) -> list[SplitName]:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from charlstm.artifacts import Artifacts
-from charlstm.card import Card, Changed, Part, Reached
+from charlstm.card import Card, Changed, Part
 from charlstm.config import TrainingRecord
 from training.markdown import table, three_digits
+from training.report import reached_in_words
 
 CALIBRATION, COMPARISON, NEITHER, ROBUSTNESS = "calibration.png", "comparison.png", "neither.png", "robustness.png"
 
@@ -127,7 +128,7 @@ def _results(card: Card) -> Iterator[str]:
         (
             (
                 f"**{one.name}**" if one.is_model else one.name,
-                *(_reached(one.reached.get(split)) for split in splits),
+                *(reached_in_words(one.reached.get(split)).replace("*", "\\*") for split in splits),
             )
             for one in card.comparison.contestants
         ),
@@ -343,9 +344,3 @@ def _best_baseline(card: Card) -> str:
         if difference
         else f"On the {split} split the simple method {best.name} does as well."
     )
-
-
-def _reached(found: Reached | None) -> str:
-    if found is None:
-        return ""
-    return f"{found.accuracy:.3f} ({found.auc:.3f})" + (" \\*" if found.how == "recorded" else "")

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from pydantic import ValidationError
 
@@ -25,6 +24,7 @@ from training.arguments import (
     TestPartOf,
     Threads,
     console,
+    limit_threads,
 )
 from training.atlas import AtlasSettings, compute_atlas
 from training.card_commands import card, compare
@@ -34,7 +34,7 @@ from training.describe import describe as describe_data
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_model
 from training.export_command import export
-from training.fit import LEARNING_CURVE, METRICS
+from training.fit import LEARNING_CURVE, METRICS, is_unfinished
 from training.fit import fit as fit_model
 from training.fit_settings import FitSettings
 from training.flags import flag_of, flags_from
@@ -112,8 +112,7 @@ def fit(
 
     A folder that holds a finished model is left as it is, unless --fresh is given; what that began goes on without it.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
+    limit_threads(threads)
     settings = FitSettings(
         name=preset.value,
         recipe=_recipe(preset, changes),
@@ -186,8 +185,7 @@ def atlas(
     form: dict[str, Any],
 ) -> None:
     """Find out what moves each hidden unit of the model in DIR, and write it to DIR/atlas.json."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+    limit_threads(threads)
     settings = AtlasSettings(
         split=_split_or_all(split),
         split_seed=split_seed,
@@ -253,7 +251,11 @@ def _fit(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
         with TerminalProgress(console(stderr=True)) as progress:
             config = fit_model(data, output, settings, progress)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted: no model is written; {to_go_on} to go on after the last whole epoch", err=True)
+        if is_unfinished(output, settings.split):
+            ended = f"interrupted: no model is written; {to_go_on} to go on after the last whole epoch"
+        else:
+            ended = "interrupted before the first epoch was over: no model is written"
+        typer.echo(ended, err=True)
         raise typer.Exit(130) from None
     for split, scores in config.metrics.items():
         console().print(scores_table(scores, part_in_words(SplitName(split), settings.split_seed)))

@@ -22,7 +22,7 @@ class Evaluation:
     Attributes:
         part: Which rows: `test part of the grouped split (seed 42)`, say.
         scores: The figures.
-        seen: How many of the rows the model was trained or validated on; None if it can't be told.
+        seen: How many of the scored rows the model was trained or validated on; None if it can't be told.
         paraphrases_seen: How many have a row of the same group among those; None if it can't be told.
     """
 
@@ -39,6 +39,7 @@ def evaluate(predictor: Predictor, data: LabelledTexts, split: SplitName | None,
         TrainingError: The data does not allow the split, or the rows are all of one label.
     """
     rows = np.arange(len(data.texts)) if split is None else split_rows(data, split, split_seed).test
+    rows = readable_rows(predictor, data, rows)
     trained_on = rows_of_training(data, predictor.artifacts.config.training)
     return Evaluation(
         part=part_in_words(split, split_seed),

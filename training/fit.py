@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from charlstm.artifacts import Artifacts, save_artifacts
@@ -18,6 +19,7 @@ from charlstm.vocabulary import Vocabulary
 from training.checkpoint import EpochRecord, RunState, load_checkpoint
 from training.corpus import Corpus, encode_corpus
 from training.data import LabelledTexts
+from training.errors import CheckpointError, TrainingError
 from training.evaluate import score_rows
 from training.fit_settings import FitSettings
 from training.metrics import fit_temperature
@@ -62,13 +64,9 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
             output folder.
         KeyboardInterrupt: Ctrl-C before the first epoch was over. Later, Ctrl-C keeps the best epoch so far.
     """
-    check_place(output)
-    if not settings.fresh:
-        check_no_finished_model(output, _checkpoint(output, settings.split))
-    if settings.recipe.teacher_share > 0:
-        check_place(settings.cache)
-    if settings.also_score is not None:
-        _check_second_split(data, settings.also_score, output, settings)
+    _check_beforehand(data, output, settings)
+    if settings.fresh:
+        _forget(output)
     fitted = _fit_split(data, settings.split, output, settings, progress)
     config = fitted.artifacts.config
     _save(output, config, fitted)
@@ -80,9 +78,18 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
         config = config.model_copy(update={"metrics": config.metrics | (second or {})})
         _save(output, config, fitted)
     if finished:
-        for split in SplitName:
-            _checkpoint(output, split).unlink(missing_ok=True)
+        _forget(output)
     return config
+
+
+def is_unfinished(output: Path, split: SplitName) -> bool:
+    """Tell whether a run of this split stands in a folder that goes on when its command is repeated."""
+    return _checkpoint(output, split).exists()
+
+
+def _forget(output: Path) -> None:
+    for split in SplitName:
+        _checkpoint(output, split).unlink(missing_ok=True)
 
 
 def _save(output: Path, config: ArtifactConfig, fitted: Fitted) -> None:
@@ -93,20 +100,52 @@ def _save(output: Path, config: ArtifactConfig, fitted: Fitted) -> None:
     save_artifacts(output, config, fitted.artifacts.vocabulary, fitted.artifacts.model.state_dict(), extras)
 
 
-def _check_second_split(data: LabelledTexts, name: SplitName, output: Path, settings: FitSettings) -> None:
-    """Find out before the first training what would end the second one.
+def _check_beforehand(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
+    """Find out before any training, and before a teacher is asked, what would end either.
 
     Raises:
-        TrainingError: The data does not allow the split, or the unfinished run of another one stands in its place.
+        TrainingError: As `fit` does.
     """
-    split = split_rows(data, name, settings.split_seed)
-    parts = hold_out(data, split.train, name, settings.recipe.validation_fraction, settings.split_seed)
-    rows = {"training": parts.train, "test": split.test}
-    if settings.recipe.validation_fraction > 0:
-        rows["validation"] = parts.test
-    check_labels(data, name, {part: data.labels[found] for part, found in rows.items()})
+    if settings.also_score is settings.split:
+        raise TrainingError(f"--also-score has to name another split than that of the model, found {settings.split}")
+    check_place(output)
     if not settings.fresh:
-        load_checkpoint(_checkpoint(output, name), _fingerprint(data, name, settings))
+        check_no_finished_model(output, _checkpoint(output, settings.split))
+    if settings.recipe.teacher_share > 0:
+        check_place(settings.cache)
+    for split in _splits(settings):
+        _check_split(data, split, settings)
+    if not settings.fresh:
+        _check_unfinished(data, output, settings)
+
+
+def _check_split(data: LabelledTexts, name: SplitName, settings: FitSettings) -> None:
+    recipe = settings.recipe
+    split = split_rows(data, name, settings.split_seed)
+    parts = hold_out(data, split.train, name, recipe.validation_fraction, settings.split_seed)
+    rows = {"training": parts.train, "test": split.test}
+    if recipe.validation_fraction > 0:
+        rows["validation"] = parts.test
+    # Texts without a token are neither trained nor scored on.
+    readable = np.array([bool(recipe.preprocessing.split(text)) for text in data.texts])
+    check_labels(data, name, {part: data.labels[found[readable[found]]] for part, found in rows.items()})
+
+
+def _check_unfinished(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
+    """See that what is unfinished in the folder is this run: what it would replace may be hours of work."""
+    for split in _splits(settings):
+        load_checkpoint(_checkpoint(output, split), _fingerprint(data, split, settings))
+    begun = is_unfinished(output, settings.split)
+    for split in set(SplitName) - set(_splits(settings)):
+        if is_unfinished(output, split) and not begun:
+            raise CheckpointError(
+                f"{_checkpoint(output, split)}: an unfinished run of the {split} split stands here; "
+                f"finish it with --split {split}, or use --fresh to start over"
+            )
+
+
+def _splits(settings: FitSettings) -> list[SplitName]:
+    return [settings.split] if settings.also_score is None else [settings.split, settings.also_score]
 
 
 def _second_score(
@@ -130,17 +169,12 @@ def _fit_split(
     vocabulary = Vocabulary.build(data.texts_of(split.train), recipe.preprocessing, min_count=recipe.min_count)
     encoder = TextEncoder(recipe.preprocessing, vocabulary)
     train_on, validate_on = (_encode(data, rows, encoder, recipe, device) for rows in (parts.train, parts.test))
-    check_labels(data, split_name, {"training": train_on.labels.cpu().numpy(), "test": data.labels[split.test]})
-    if recipe.validation_fraction > 0:
-        check_labels(data, split_name, {"validation": validate_on.labels.cpu().numpy()})
     learn_from = train_on
     if recipe.teacher_share > 0:
         progress.preparing(f"{split_name} split: asking the teacher, minutes unless {settings.cache} holds its answers")
         learn_from = taught_corpus(data, parts.train, encoder, split_name, settings)
     model = _new_network(recipe, vocabulary, settings.seed).to(device)
     checkpoint = _checkpoint(output, split_name)
-    if settings.fresh:
-        checkpoint.unlink(missing_ok=True)
     progress.run_started(f"{split_name} split", recipe.epochs)
     run = Run(recipe, learn_from, validate_on, settings.seed, checkpoint, _fingerprint(data, split_name, settings))
     state = train(model, run, progress)

@@ -66,7 +66,7 @@ def comparison_table(found: Comparison) -> Table:
     for split in found.splits:
         table.add_column(f"{split} split")
     for one in found.contestants:
-        cells = (_reached(one.reached.get(split)) for split in found.splits)
+        cells = (reached_in_words(one.reached.get(split)) for split in found.splits)
         table.add_row(one.name, *cells, style="bold" if one.is_model else None)
     return table
 
@@ -82,7 +82,8 @@ def presets_table(recipes: Mapping[Preset, Recipe]) -> Table:
     return table
 
 
-def _reached(found: Reached | None) -> str:
+def reached_in_words(found: Reached | None) -> str:
+    """Write accuracy and, in brackets, AUC; a star marks what was not measured now. Nothing, if there is neither."""
     if found is None:
         return ""
     return f"{found.accuracy:.3f} ({found.auc:.3f})" + (" *" if found.how == "recorded" else "")

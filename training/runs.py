@@ -22,11 +22,13 @@ def table_of_runs(runs: Sequence[tuple[Path, Artifacts]]) -> tuple[RunOfRecipe, 
 
     Raises:
         TrainingError: One does not say how it was trained, or was trained in another way or on other rows, or has the
-            seeds of another.
+            seeds of another; or one of several was stopped before its last epoch.
     """
     records = [_record(folder, artifacts) for folder, artifacts in runs]
     seen: dict[tuple[int, int], Path] = {}
     for (folder, _), record in zip(runs, records, strict=True):
+        if len(runs) > 1:
+            _check_whole(folder, record)
         _check_same(folder, record, records[0])
         seeds = (record.split_seed, record.seed)
         if seeds in seen:
@@ -95,6 +97,12 @@ def _record(folder: Path, artifacts: Artifacts) -> TrainingRecord:
     if artifacts.config.training is None:
         raise TrainingError(f"{folder}: does not say how it was trained, so it is no run of this recipe")
     return artifacts.config.training
+
+
+def _check_whole(folder: Path, record: TrainingRecord) -> None:
+    wanted = record.options.get("epochs", record.epochs)
+    if record.epochs != wanted:
+        raise TrainingError(f"{folder}: was stopped after {record.epochs} of {wanted} epochs, so it is no whole run")
 
 
 def _check_same(folder: Path, record: TrainingRecord, first: TrainingRecord) -> None:

@@ -59,7 +59,10 @@ def teach(room: Classroom, load_encoder: Callable[[], SentenceEncoder], cache: P
 
 
 def embed_texts(data: LabelledTexts, load_encoder: Callable[[], SentenceEncoder], cache: Path) -> Vectors:
-    """Return where a sentence encoder sees each of the R labelled texts: (R, D); reads what a teacher reads, once."""
+    """Return where a sentence encoder sees each of the R labelled texts: (R, D); reads all of each.
+
+    A teacher reads the same texts, and what one has read the other finds, unless the network reads less of some.
+    """
     reading = read_texts(data.texts + data.unlabelled, load_encoder, cache)
     return reading.whole[: len(data.texts)].astype(np.float32)
 
@@ -86,8 +89,15 @@ def _remembered(folder: Path, name: str, shaped_by: object, make: Callable[[], A
         made = make()
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         with replacing(path, unfinished):
-            save_file(made, unfinished)
+            _save(made, unfinished)
         return made
+
+
+def _save(made: Arrays, path: Path) -> None:
+    try:
+        save_file(made, path)
+    except SafetensorError as error:  # which it makes of an OSError, too
+        raise TrainingError(f"{path}: what is kept of the teacher cannot be written: {error}") from error
 
 
 @contextmanager
