@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 
 from charlstm import Predictor
 from service.client import AsyncSentimentClient, Policy, SentimentClient
-from service.client.errors import NotReadyError, UnauthorizedError
+from service.client.errors import AnswerTimeoutError, NotReadyError, UnauthorizedError
 from service.mounting import mount_service
 from service.schemas import PredictResponse
 from tests.served import Served, eventually
@@ -198,6 +198,17 @@ def test_the_hosts_own_code_asks_it_without_a_network(artifacts: Path, engine_so
     expected = Predictor.load(artifacts, device="cpu").predict(texts)
     assert [answer.label for answer in found] == [answer.label for answer in expected]
     assert list(trace.tokens) == list("Worst")
+
+
+def test_a_client_inside_waits_no_longer_than_it_may() -> None:
+    """No network is there to say that nothing comes."""
+
+    async def silent(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    client = AsyncSentimentClient.inside(silent, policy=Policy(attempts=1, deadline_seconds=0.1))
+    with pytest.raises(AnswerTimeoutError, match="not whole in time"):
+        asyncio.run(client.predict("Worst"))
 
 
 def test_a_client_inside_hears_that_the_service_does_not_run(artifacts: Path, tmp_path: Path) -> None:

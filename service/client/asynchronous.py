@@ -191,7 +191,8 @@ class AsyncSentimentClient:
         gathering, timeout = Gathering(step.seconds, self._clock.now), self._core.timeouts(step.seconds)
         streamed = self._http.stream(method, url, headers=dict(headers), content=content, timeout=timeout)
         with http_failures():
-            async with streamed as response:
+            # httpx has no limit of its own for the whole, nor any at all where there is no network.
+            async with asyncio.timeout(step.seconds), streamed as response:
                 async for piece in response.aiter_bytes():
                     gathering.add(piece)
                 return gathering.answer(response)
