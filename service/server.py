@@ -153,7 +153,8 @@ class GracefulServer(uvicorn.Server):
             self.inference.draining = True
 
     def end(self) -> None:
-        """Stop, whatever is in progress."""
+        """Stop, whatever is in progress; who is cut off by that hears that the service closes."""
+        self.inference.draining = True
         self.should_exit = self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
@@ -201,6 +202,7 @@ async def _reload_whenever(asked: asyncio.Event, inference: Inference) -> None:
     """
     while True:
         await asked.wait()
+        await asyncio.wait([inference.loading])  # a worker that has just started knows of no engine to ask
         asked.clear()
         try:
             await inference.reload()

@@ -16,7 +16,7 @@ import pytest
 
 from service.server import _obey_pipe, _reload_whenever
 from tests.served import LONG, Served, eventually, served
-from tests.service_fixtures import PATIENCE, assert_problem
+from tests.service_fixtures import PATIENCE, assert_problem, until
 from tests.tiny import tiny_artifacts
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
@@ -216,6 +216,29 @@ def test_a_worker_hears_what_it_is_told_while_it_reloads() -> None:
     assert told == ["close", "end"]
 
 
+def test_a_reload_waits_for_the_first_model() -> None:
+    """A worker that has just started has nobody to ask yet."""
+    told: list[str] = []
+
+    async def load() -> None:
+        await asyncio.sleep(0.05)
+        told.append("loaded")
+
+    async def reload() -> None:
+        told.append("reloaded")
+
+    async def obey() -> None:
+        asked = asyncio.Event()
+        asked.set()
+        inference: Any = SimpleNamespace(reload=reload, loading=asyncio.create_task(load()))
+        obeying = asyncio.create_task(_reload_whenever(asked, inference))
+        await until(lambda: "reloaded" in told)
+        obeying.cancel()
+
+    asyncio.run(obey())
+    assert told == ["loaded", "reloaded"]
+
+
 def test_what_is_asked_for_during_a_reload_is_one_more() -> None:
     asked, reloads = asyncio.Event(), 0
 
@@ -227,7 +250,7 @@ def test_what_is_asked_for_during_a_reload_is_one_more() -> None:
             asked.set()
 
     async def obey() -> None:
-        inference: Any = SimpleNamespace(reload=reload)
+        inference: Any = SimpleNamespace(reload=reload, loading=asyncio.create_task(asyncio.sleep(0)))
         asked.set()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
