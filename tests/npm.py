@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.optional import unavailable
 
-_SECONDS = 180.0  # for some hundred megabytes over a slow line
+_SECONDS = 900.0  # for some hundred megabytes over a slow line
 _FLAGS = ("--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=20000")
 
 

@@ -21,6 +21,10 @@ def ray_cluster(cores: int) -> Iterator[None]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_TOKEN": _TOKEN,
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.ray_proxy:middlewares",
+        # Ray's processes would give way to all other tests, and be taken for dead meanwhile.
+        "RAY_worker_niceness": "0",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "240",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "240",
     }
     with (
         pytest.MonkeyPatch.context() as patch,

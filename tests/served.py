@@ -1,13 +1,15 @@
 """The service as a process of its own, for tests that start and stop it."""
 
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -66,6 +68,15 @@ def eventually(found: Callable[[], T], patience: float = PATIENCE, pause: float 
             return result
         time.sleep(pause)
     raise TimeoutError(found)
+
+
+def free_port() -> int:
+    """Find a port for what is started later: none that a system gives away to whoever asks for any, meanwhile."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 @contextmanager

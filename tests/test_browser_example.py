@@ -28,6 +28,7 @@ from charlstm.predictor import Predictor
 from charlstm.text import Level
 from tests import npm
 from tests.chromium import chromium
+from tests.service_fixtures import PATIENCE
 from tests.tiny import texts, tiny_artifacts
 
 ROOT: Final = Path(__file__).parent.parent
@@ -77,6 +78,7 @@ class Visit:
     requests: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.page.set_default_timeout(PATIENCE * 1000)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", lambda line: self.faults.append(line.text) if line.type != "log" else None)
         self.page.on("request", lambda request: self.requests.append(request.url))

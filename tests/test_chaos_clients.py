@@ -30,7 +30,7 @@ pytestmark = pytest.mark.chaos
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n"
 CHARACTERS = 8000  # whose trace, some four megabytes, is more than the buffers of both systems hold
-MOST_UNREAD = 16 << 20
+MOST_UNREAD = 4 << 20
 CAPACITY = 64  # texts
 IDLE = 2000
 MOST_GROWTH = 200  # megabytes; without a limit on what is not taken, it would be 300

@@ -74,7 +74,7 @@ def exposed(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         eventually(server.is_ready)
         assert server.predict().status_code == httpx.codes.OK
         assert server.predict("").status_code == httpx.codes.UNPROCESSABLE_ENTITY
-        with connect(f"ws://127.0.0.1:{server.port}/gates/live", proxy=None) as live:
+        with connect(f"ws://127.0.0.1:{server.port}/gates/live", proxy=None, open_timeout=PATIENCE) as live:
             live.send(json.dumps({"back": 0, "text": "Worst"}))
             live.recv(PATIENCE)
         text = eventually(lambda: closed_session(server.get("/metrics").text))

@@ -7,7 +7,6 @@ ask no other host for anything, and nothing may go wrong that its console knows 
 import json
 import re
 import signal
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ from playwright.sync_api import (
     expect,
 )
 
-from tests.served import Served, eventually, served
+from tests.served import Served, eventually, free_port, served
 from tests.service_fixtures import PATIENCE
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
@@ -675,7 +674,8 @@ def test_a_recording_that_comes_late_is_not_shown(seen: Visit) -> None:
         held.append(route)
 
     seen.page.route("**/article-trace.json", hold)
-    seen.page.click("text=Lost in padding")
+    with seen.page.expect_request("**/article-trace.json"):
+        seen.page.click("text=Lost in padding")
     seen.write(TEXT)
     with seen.page.expect_response("**/article-trace.json"):
         held[0].continue_()
@@ -724,10 +724,12 @@ def test_a_refusal_that_comes_late_is_of_the_text_before(browser: Browser, servi
     slow.page.route_web_socket("**/gates/live", hold_refusals)
     slow.open()
     slow.page.fill("#text", "a" * 1001)
-    for _ in range(100):
-        slow.page.wait_for_timeout(50)
-        if held:
-            break
+
+    def is_refused() -> bool:
+        slow.page.wait_for_timeout(50)  # the browser's events come only meanwhile
+        return bool(held)
+
+    eventually(is_refused)
     slow.page.fill("#text", TEXT)
     route, refusal = held[0]
     route.send(refusal)
@@ -893,13 +895,6 @@ def test_a_lost_server_is_found_again(browser: Browser, tiny_directory: Path, tm
         lost.wait_for_answer("best game")
         expect(lost.page.locator("#of-before")).to_be_hidden()
         lost.page.context.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_a_key_is_asked_for_and_shown(browser: Browser, tiny_directory: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.served import eventually
 from tests.tiny import tiny_artifacts
 
 PATIENCE = 240.0  # seconds: on a machine that is busy, an actor takes its time
-MANY = 120_000  # rows: some blocks of them, and seconds of work, so that whoever watches it sees it unfinished
+MANY = 200_000  # rows: some blocks of them, and seconds of work, so that whoever watches it sees it unfinished
 
 
 @pytest.fixture(scope="module")

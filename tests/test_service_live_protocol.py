@@ -22,10 +22,10 @@ CLIENTS = 3
 class Client:
     """A WebSocket whose answers nobody reads, unless told to."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, receive_buffer: int = 4096) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(PATIENCE)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(("127.0.0.1", port))
         self._protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}/gates/live"), max_size=None)
         self._protocol.send_request(self._protocol.connect())
@@ -63,7 +63,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    settings = {"live_characters": CHARACTERS, "live_stall_seconds": 0.5, "live_idle_seconds": 10 * PATIENCE}
+    settings = {"live_characters": CHARACTERS, "live_stall_seconds": 2.0, "live_idle_seconds": 10 * PATIENCE}
     with served(tmp_path_factory.mktemp("server"), artifacts, **settings) as server:
         eventually(server.is_ready)
         yield server
@@ -125,7 +125,7 @@ def test_who_does_not_read_and_closes_is_cut_off_at_once(tmp_path: Path, artifac
 
 
 def test_who_reads_late_but_all_of_it_is_not(server: Served) -> None:
-    client = Client(server.port)
+    client = Client(server.port, 1 << 18)  # less than an answer, but read in a hundred pieces instead of thousands
     with contextlib.closing(client.socket):
         for _ in range(3):
             client.ask(text="x" * CHARACTERS, detail="full")

@@ -46,6 +46,7 @@ def _connect(server: Served, key: str = KEY, origin: str | None = None) -> Clien
         subprotocols=protocols,
         origin=None if origin is None else Origin(origin),
         proxy=None,
+        open_timeout=PATIENCE,
     )
 
 

@@ -246,7 +246,7 @@ async def note(request, call_next):
     return await call_next(request)
 
 
-mount_service(app, "/sentiment", Settings(artifacts={artifacts!r}, device="cpu", threads=1))
+mount_service(app, "/sentiment", Settings(artifacts={artifacts!r}, device="cpu", threads=1, deadline_seconds=60))
 """
 
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from service.supervisor import _STOP_WITHIN
 from tests.deployment import DEPLOY, read_yaml
 from tests.ray_cluster import ray_cluster
 from tests.served import eventually as found_within
+from tests.served import free_port
 from tests.service_fixtures import assert_problem, engine_thread, until
 from tests.tiny import TEXTS, tiny_artifacts
 
@@ -49,8 +49,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self._config = read_yaml(CONFIG)
         self._path = folder / "serve.yaml"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._config["http_options"] |= {"host": "127.0.0.1", "port": port}
         (self._application,) = self._config["applications"]
@@ -58,13 +57,14 @@ class Cluster:
         deployment["ray_actor_options"]["num_cpus"] = 0.1
         deployment |= {
             "health_check_period_s": 1,
+            "health_check_timeout_s": PATIENCE,
             "graceful_shutdown_timeout_s": 5,
             "graceful_shutdown_wait_loop_s": 0.5,
         }
 
     def deploy(self, artifacts: Path) -> None:
         """Run the configuration with other artifacts."""
-        self._application["args"] |= {"artifacts": str(artifacts), "device": "cpu"}
+        self._application["args"] |= {"artifacts": str(artifacts), "device": "cpu", "deadline_seconds": PATIENCE}
         self._path.write_text(yaml.safe_dump(self._config))
         cli.main(["run", str(self._path), "--non-blocking"], standalone_mode=False)
 

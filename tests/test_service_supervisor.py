@@ -37,7 +37,7 @@ def test_an_engine_that_is_killed_comes_back_by_itself_and_serves_what_is_in_the
     """Each question under way gets an error, none is left waiting; then readiness goes and comes."""
 
     async def kill() -> None:
-        async with asyncio.timeout(PATIENCE), Inference(make_settings(artifacts)) as model:
+        async with asyncio.timeout(4 * PATIENCE), Inference(make_settings(artifacts)) as model:  # two engines start
             await model.loading
             before = await model.judge(TEXT, truncate=False)
             pid = engine_pid(model)

@@ -93,6 +93,7 @@ def test_a_hangup_reaches_the_engine_once_and_then_every_worker(server: Served, 
     tiny_artifacts(artifacts, seed=1)
     server.signal(signal.SIGHUP)
     eventually(lambda: before not in {_version(server) for _ in range(10)})
+    eventually(lambda: "now serving version" in server.log.read_text())  # by the main process
     assert server.log.read_text().count("now serving version") == 1
 
 
