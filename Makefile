@@ -43,5 +43,5 @@ bench: .venv/bench.stamp ## Measure what a trace costs, and the service beside o
 	$(PYTHON) -m venv .venv
 
 .venv/%.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[serve,$*]'
 	@touch .venv/serve.stamp $@

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -57,14 +56,6 @@ class Server:
         return float(sum(process.memory_info().rss for process in processes) / 1e6)
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def serving(command: Sequence[str], port: int, probe: bytes, path: str, **variables: str) -> Iterator[Server]:
     """Run a server until the block ends.
@@ -92,6 +83,8 @@ def serving(command: Sequence[str], port: int, probe: bytes, path: str, **variab
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(signal.SIGTERM)
     _, alive = psutil.wait_procs(family, timeout=10)

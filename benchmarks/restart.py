@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.load import free_port
+from benchmarks.ports import free_port
 from benchmarks.texts import tweets
 
 _CHECK_EVERY = 0.2  # seconds

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.load import Measured, Server, free_port, load, load_get, serving
+from benchmarks.load import Measured, Server, load, load_get, serving
+from benchmarks.ports import free_port
 from benchmarks.texts import tweets
 from charlstm import Predictor
 from charlstm.batching import ContinuousBatch
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parent.parent
 CONNECTIONS = (1, 32, 128)
 _PROBE = b'{"text": "ready?"}'
 _BATCH = 64
+_HEAD_START = 2.0  # seconds of load before what is measured beside it begins, and after it ends
 
 
 @dataclass
@@ -189,17 +192,24 @@ def measure_the_rest(artifacts: Path, texts: Sequence[str], rounds: int, seconds
             with busy_neighbour():
                 beside.append(engine_alone(artifacts, "float32", texts, seconds))
             rates.append(load(f"{server.url}/predict/batch", batches, 8, seconds).rate * _BATCH)
-        hammer = subprocess.Popen([sys.executable, "-m", "benchmarks.serving", "--hammer", server.url], cwd=ROOT)
-        time.sleep(1)
-        livez = load_get(f"{server.url}/livez", 1, seconds)
-        hammer.wait()
+        livez, rate_beside = livez_under_load(server, texts, seconds)
     single, forward = statistics.median(singles), statistics.median(forwards)
     print(f"\none connection: p50 {single:.2f} ms, a bare forward of the same texts {forward:.2f} ms")
     rate, engine, hindered = (statistics.median(column) for column in (rates, alone, beside))
     print(f"/predict/batch of {_BATCH}: {rate:,.0f} texts/s, {rate / engine:.2f} of the engine alone, ", end="")
     print(f"{rate / hindered:.2f} of it beside a busy core ({hindered:,.0f} texts/s)")
-    print(f"/livez while 128 connections ask /predict: p50 {livez.p50:.1f} ms, p99 {livez.p99:.1f} ms")
+    print(f"/livez while 128 connections ask /predict: p50 {livez.p50:.1f} ms, p99 {livez.p99:.1f} ms, ", end="")
+    print(f"beside {rate_beside:,.0f} predictions/s")
     print(f"import torch: {statistics.median(seconds_to_import_torch() for _ in range(3)):.1f} s")
+
+
+def livez_under_load(server: Server, texts: Sequence[str], seconds: float) -> tuple[Measured, float]:
+    """Ask whether it is alive while 128 connections ask for predictions, and return how many they got a second, too."""
+    asked = [{"text": text, "truncate": True} for text in texts]
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(load, f"{server.url}/predict", asked, 128, seconds + 2 * _HEAD_START)
+        time.sleep(_HEAD_START)
+        return load_get(f"{server.url}/livez", 1, seconds), beside.result().rate
 
 
 def main() -> None:
@@ -209,11 +219,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="real texts, as the training commands read them; else made ones")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts (default: 3)")
     parser.add_argument("--seconds", type=float, default=8, help="seconds of each load (default: 8)")
-    parser.add_argument("--hammer", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.hammer:
-        load(f"{options.hammer}/predict", [{"text": text, "truncate": True} for text in tweets(4000)], 128, 12)
-        return
     texts = tweets(4000, options.data)
     lengths = [len(text) for text in texts]
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} cores, torch {torch.__version__}")

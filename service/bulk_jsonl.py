@@ -76,7 +76,7 @@ class JsonRows(Rows[list[bytes]]):
             members = self._decoder.decode(line)
             raw = members.get(self._layout.text_column)
             text = None if raw is None else msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             members, text = self._leniently(line)
         if not self._new.isdisjoint(members):
             self._layout.check_names(members, f"line {self._lines.position.lines}")

@@ -147,7 +147,8 @@ def score_folder(job: Job, workers: int | None, *, quiet: bool) -> int:
                 errors += [part.error] if part.error else []
                 progress.reached(counts.rows, number / len(left))
     except KeyboardInterrupt:
-        print("charlstm: stopped; the same command goes on from here", file=sys.stderr)  # noqa: T201  its user reads it
+        how = "without --fresh goes" if job.fresh else "goes"
+        print(f"charlstm: stopped; the same command {how} on from here", file=sys.stderr)  # noqa: T201  its user reads it
         return INTERRUPTED
     for error in errors:
         print(f"charlstm: {error}", file=sys.stderr)  # noqa: T201  likewise

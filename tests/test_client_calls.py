@@ -138,7 +138,9 @@ def test_an_answer_without_a_problem_document_says_so() -> None:
     assert raised.value.problem.detail == "answered without a problem document: 6 bytes of text/html"
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", "http://", "", "/predict"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://localhost", "http://", "", "/predict", "http://localhost:80a", "http://[::1"]
+)
 def test_a_url_that_is_none_of_http_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="url must be such as http://localhost:8000"):
         Core(url, None, Policy(), float)

@@ -1,5 +1,6 @@
 """The built wheel: what a person gets who installs the package instead of cloning it."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -21,3 +22,11 @@ def test_the_wheel_holds_the_three_rooms_their_types_and_the_licence(tmp_path: P
     assert {*(f"{room}/py.typed" for room in rooms), "service/page/index.html"} <= expected
     assert expected == {name for name in names if ".dist-info/" not in name}
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_whatever_make_installs_is_enough_to_serve() -> None:
+    """Its recipe notes that the service is installed, so `make serve` adds nothing, whatever came before."""
+    makefile = (ROOT / "Makefile").read_text()
+    assert "touch .venv/serve.stamp" in makefile
+    (installed,) = re.findall(r"--editable '\.\[(.+?)\]'", makefile)
+    assert "serve" in installed.split(",")

@@ -156,7 +156,11 @@ def test_what_is_left_of_another_task_keeps_nobody_from_this_one(
     other = tiny_artifacts(tmp_path / "other", seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.bulk_ray._judged", killed)
-        assert command(source, output, other, "--fresh").exit_code == 130
+        ended = command(source, output, other, "--fresh")
+        assert (ended.exit_code, ended.stderr) == (
+            130,
+            "charlstm: stopped; the same command without --fresh goes on from here\n",
+        )
     assert " 100 rows in " in judge(source, output, other)
     assert (output / "a.csv").read_bytes() == alone(source, other)
 

@@ -56,7 +56,7 @@ class Core:
     """
 
     def __init__(self, url: str, api_key: str | None, policy: Policy, now: Callable[[], float]) -> None:
-        parsed = httpx.URL(url)
+        parsed = _parsed(url)
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"url must be such as http://localhost:8000, found {url!r}")
         if api_key is not None and not _KEY.fullmatch(api_key):
@@ -115,6 +115,13 @@ class Core:
 
     def _headers(self, request_id: str) -> dict[str, str]:
         return {"User-Agent": _USER_AGENT, "X-Request-ID": request_id, **self._key}
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL:  # no ValueError
+        return httpx.URL()
 
 
 def _itself(value: T) -> T:
