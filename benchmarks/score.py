@@ -1,8 +1,9 @@
 """How fast files are scored, beside the engine by itself, all in one run of this script.
 
-What `python -m service score` does once Python and torch are there is done for a file of each format: loading the model,
-reading, encoding, judging, writing, and bringing the journal to the disk. In turn with it, round after round, the engine runs
-alone: the continuous batch kept full with texts that are encoded already. Medians of the rounds count, and their ratio.
+What `python -m service score` does once Python and torch are there is done for a file of each format: loading the
+model, reading, encoding, judging, writing, and bringing the journal to the disk. In turn with it, round after round,
+the engine runs alone: the continuous batch kept full with texts that are encoded already. Medians of the rounds count,
+and their ratio.
 """
 
 import argparse

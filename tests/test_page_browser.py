@@ -6,8 +6,9 @@ ask no other host for anything, and nothing may go wrong that its console knows 
 
 import json
 import re
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from playwright.sync_api import (
 
 from tests.served import Served, eventually, free_port, served
 from tests.service_fixtures import PATIENCE
+from tests.tiny import tiny_artifacts
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
 TEXT = "I love the new map"
@@ -87,6 +89,15 @@ class Visit:
     def wait_for_chart(self, chart: str) -> None:
         self.page.locator(chart).scroll_into_view_if_needed()
         expect(self.page.locator(f"{chart} .main-svg").first).to_be_visible()
+
+    def eventually(self, found: Callable[[], bool]) -> None:
+        """Wait until something is so that no element shows; the browser's events come only meanwhile."""
+
+        def is_found() -> bool:
+            self.page.wait_for_timeout(50)
+            return found()
+
+        eventually(is_found)
 
     def text_of(self, selector: str) -> str:
         """Read what is shown, with plain spaces."""
@@ -489,12 +500,15 @@ def test_of_one_word_nothing_is_left(seen: Visit) -> None:
 
 
 def test_skipping_the_charts_keeps_the_text(seen: Visit) -> None:
-    """The text is not lost to a link within the page, whose fragment is another."""
+    """The text is not lost to a link within the page: the address goes on carrying it."""
     seen.write(TEXT)
+    expect(seen.page).to_have_url(re.compile("#text="))
     seen.page.locator(".skip.inline").focus()
     seen.page.keyboard.press("Enter")
     expect(seen.page.locator("#what-if")).to_be_in_viewport()
+    expect(seen.page.locator("#what-if")).to_be_focused()
     expect(seen.page.locator("#text")).to_have_value(TEXT)
+    expect(seen.page).to_have_url(re.compile("#text="))
 
 
 def test_signals_and_labels_share_no_colour(seen: Visit) -> None:
@@ -656,6 +670,130 @@ def test_a_link_that_is_followed_brings_its_own_model(seen: Visit) -> None:
     seen.wait_for_text("#facts", "default")
 
 
+def test_a_link_that_is_followed_leaves_the_lesson_of_another_text(seen: Visit) -> None:
+    seen.page.locator("#examples button").first.click()
+    expect(seen.page.locator("#lesson")).to_be_visible()
+    seen.page.evaluate("fragment => { location.hash = fragment; }", f"#text={quote(SECOND)}")
+    seen.wait_for_answer(SECOND)
+    expect(seen.page.locator("#lesson")).to_be_hidden()
+    expect(seen.page.locator("#examples [aria-pressed=true]")).to_have_count(0)
+
+
+def test_what_a_link_changes_waits_for_its_own_text(browser: Browser, service: Service) -> None:
+    """An answer to the text before, which comes after the link, does not make it forgotten."""
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+
+    def hold_the_first(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+
+        def answer(said: str | bytes) -> None:
+            if not held and json.loads(said)["characters"]:
+                held.append((route, said))
+            else:
+                route.send(said)
+
+        server.on_message(answer)
+
+    slow = visit(browser, service.served.url)
+    slow.page.route_web_socket("**/gates/live", hold_the_first)
+    slow.open()
+    slow.page.fill("#text", SECOND)
+    slow.eventually(lambda: bool(held))
+    slow.page.evaluate("fragment => { location.hash = fragment; }", f"#text={quote(TEXT)}&without=2-7")
+    expect(slow.page.locator("#text")).to_have_value(TEXT)
+    route, answer = held[0]
+    route.send(answer)
+    slow.wait_for_answer(TEXT)
+    slow.wait_for_text("#held", "without .love")
+    slow.page.context.close()
+    assert slow.faults == []
+
+
+def test_the_session_does_not_speak_for_a_recording(browser: Browser, service: Service) -> None:
+    """That a text of before is refused again when the connection is back is nothing about what is shown."""
+    sockets: list[WebSocketRoute] = []
+    refusals: list[str | bytes] = []
+
+    def connect(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        sockets.append(route)
+
+        def answer(said: str | bytes) -> None:
+            if "problem" in str(said):
+                refusals.append(said)
+            route.send(said)
+
+        server.on_message(answer)
+
+    torn = visit(browser, service.served.url)
+    torn.page.route_web_socket("**/gates/live", connect)
+    torn.open()
+    torn.page.fill("#text", "a" * 1001)
+    torn.wait_for_text("#connection", "^Not read")
+    torn.page.click("text=Lost in padding")
+    expect(torn.page.locator("#text")).to_have_attribute("readonly", "")
+    sockets[0].close(code=1011)
+    torn.eventually(lambda: len(refusals) == 2)
+    torn.page.wait_for_timeout(200)
+    for words in ("#notice", "#of-before"):
+        expect(torn.page.locator(words)).to_be_hidden()
+    expect(torn.page.locator("#verdict")).to_have_attribute("data-stale", "false")
+    torn.page.context.close()
+    assert torn.faults == []
+
+
+def test_facts_of_a_unit_are_of_the_model_that_read_the_text(seen: Visit) -> None:
+    """The service has loaded another one since: what that one's unit does is not shown."""
+    other = {"model": {"name": "default", "version": "another", "precision": "float32"}, "separation": 0.5}
+    seen.page.route("**/units/*", lambda route: route.fulfill(json=other))
+    seen.write(TEXT)
+    with seen.page.expect_response("**/units/*"):
+        seen.page.fill("#unit", "7")
+    seen.page.wait_for_timeout(200)
+    expect(seen.page.locator("#unit-view")).to_be_visible()
+    expect(seen.page.locator("#unit-atlas")).to_be_hidden()
+
+
+def test_a_download_that_is_cut_short_is_said_to_be(seen: Visit) -> None:
+    seen.write(TEXT)
+    seen.page.evaluate("() => { Response.prototype.blob = () => Promise.reject(new TypeError('network error')); }")
+    seen.page.click("[data-take=npz]")
+    seen.wait_for_text("#take-fault", "The service cannot be reached")
+
+
+def test_holds_of_another_network_are_taken_off_the_list(
+    browser: Browser, tiny_directory: Path, tmp_path: Path
+) -> None:
+    """A model of two layers has other units: nothing is held in it, and nothing is said to be."""
+    (tmp_path / "log").mkdir()
+    models = Path(shutil.copytree(tiny_directory, tmp_path / "models"))
+    tiny_artifacts(models / "deep", num_layers=2)
+    with served(tmp_path / "log", models) as both:
+        eventually(both.is_ready)
+        page = visit(browser, both.url)
+        page.open()
+        page.write("best game")
+        page.page.fill("#unit", "1")
+        page.page.click("#clamp-form button[type=submit]")
+        page.wait_for_text("#held", "of unit 1 held at")
+        page.page.select_option("#model", "deep")
+        page.wait_for_text("#held", "Nothing is changed")
+        page.page.context.close()
+
+
+def test_bars_are_seen_in_forced_colours(browser: Browser, service: Service) -> None:
+    forced = Visit(browser.new_context(viewport=WIDE, forced_colors="active").new_page(), service.served.url)
+    forced.open()
+    forced.write(TEXT)
+    forced.page.fill("#unit", "7")
+    paper = forced.page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+    for place, bar in (("#unit-view", ".histogram i.negative"), ("#occlusion", "#occlusion .track i")):
+        forced.page.locator(place).scroll_into_view_if_needed()
+        expect(forced.page.locator(bar).first).not_to_have_css("background-color", paper)
+    forced.page.context.close()
+    assert forced.faults == []
+
+
 def test_a_model_that_is_gone_is_told_and_another_one_asked(seen: Visit) -> None:
     seen.page.goto("about:blank")
     seen.page.goto(f"{seen.url}/#text={quote(TEXT)}&model=gone")
@@ -724,12 +862,7 @@ def test_a_refusal_that_comes_late_is_of_the_text_before(browser: Browser, servi
     slow.page.route_web_socket("**/gates/live", hold_refusals)
     slow.open()
     slow.page.fill("#text", "a" * 1001)
-
-    def is_refused() -> bool:
-        slow.page.wait_for_timeout(50)  # the browser's events come only meanwhile
-        return bool(held)
-
-    eventually(is_refused)
+    slow.eventually(lambda: bool(held))
     slow.page.fill("#text", TEXT)
     route, refusal = held[0]
     route.send(refusal)
@@ -812,6 +945,10 @@ def test_a_narrow_page_does_not_scroll_sideways(browser: Browser, service: Servi
     expect(title).to_have_text(re.compile("both have$"))  # broken into lines, not cut
     assert narrow.page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
     assert narrow.page.evaluate("document.querySelector('#unit-chart').scrollWidth") > NARROW["width"]
+    left = "chart => document.querySelector(chart).scrollLeft"
+    narrow.page.evaluate("document.querySelector('#unit-chart').scrollLeft = 100")
+    narrow.eventually(lambda: narrow.page.evaluate(left, "#story-chart") == 100)  # of the same steps
+    assert narrow.page.evaluate(left, "#compare-chart") == 0  # of others
     narrow.page.context.close()
     assert narrow.faults == []
 

@@ -182,9 +182,6 @@ addEventListener("afterprint", () => {
   for (const chart of charts) chart.update();
 });
 
-/** Charts of the same steps scroll together. */
-const scrollers = new Set();
-
 export class Chart {
   restsUntil = 0;
   #seen = false;
@@ -224,10 +221,14 @@ export class Chart {
     }).observe(box);
     document.addEventListener("themechange", () => this.update());
     pointer.addEventListener("move", () => this.#showCursor());
-    scrollers.add(box);
-    box.addEventListener("scroll", () => {
-      for (const other of scrollers) if (other !== box && other.scrollWidth > other.clientWidth) other.scrollLeft = box.scrollLeft;
-    }, { passive: true });
+    box.addEventListener("scroll", () => this.#takeAlong(), { passive: true });
+  }
+
+  /** Charts of the same steps, which share a pointer, scroll together. */
+  #takeAlong() {
+    for (const { pointer, box } of charts) {
+      if (box !== this.box && pointer === this.pointer && box.scrollWidth > box.clientWidth) box.scrollLeft = this.box.scrollLeft;
+    }
   }
 
   /** Have it drawn anew, soon. */

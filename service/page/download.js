@@ -4,6 +4,7 @@
 import { ask, askedModel } from "./api.js";
 import { palette, pictureOf } from "./charts.js";
 import { percent, verdictOf } from "./format.js";
+import { Unreachable } from "./http.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 /** @typedef {import("./charts.js").Figure} Figure */
@@ -64,7 +65,10 @@ export function readLink() {
 export async function saveTrace(form, text, changed) {
   const { accept, suffix } = FORMS[form];
   const answer = await ask("gates", { body: { text, ...changed }, accept });
-  return save(await answer.blob(), `charlstm-trace${changed ? CHANGED : ""}.${suffix}`);
+  const content = await answer.blob().catch(() => {
+    throw new Unreachable("The answer was cut short.");
+  });
+  return save(content, `charlstm-trace${changed ? CHANGED : ""}.${suffix}`);
 }
 
 /**

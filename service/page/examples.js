@@ -1,7 +1,7 @@
 // @ts-check
 /** Texts that each teach one thing, and what is said of them: only of a model with which it was seen to be so. */
 
-import { byId, element } from "./format.js";
+import { byId, element, goTo } from "./format.js";
 
 /**
  * @typedef {object} Example
@@ -80,10 +80,6 @@ function isCheckedOn(trace) {
 /** @param {Example} example */
 function linkToComparison({ text, other }) {
   const link = element("a", { href: "#compare" }, `See ‘${text}’ beside ‘${other}’`);
-  link.addEventListener("click", (event) => {
-    event.preventDefault(); // the page's fragment is the text's
-    byId("compare").scrollIntoView();
-    byId("compare-title").focus({ preventScroll: true });
-  });
+  link.addEventListener("click", (event) => goTo(event, byId("compare"), byId("compare-title")));
   return link;
 }

@@ -107,6 +107,18 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 /**
+ * Follow a link to a place of the page, and leave the address alone, whose fragment is the text's.
+ * @param {Event} event
+ * @param {HTMLElement} place
+ * @param {HTMLElement} [focused] in it
+ */
+export function goTo(event, place, focused = place) {
+  event.preventDefault();
+  place.scrollIntoView();
+  focused.focus({ preventScroll: true });
+}
+
+/**
  * @template {HTMLElement} T
  * @param {string} id
  * @returns {T}

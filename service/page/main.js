@@ -6,7 +6,7 @@ import { Chart, Pointer, loadPlotly } from "./charts.js";
 import { compare, comparisonFigure, showComparison } from "./compare.js";
 import { linkTo, readLink } from "./download.js";
 import { EXAMPLES, Lesson } from "./examples.js";
-import { byId, counted, element } from "./format.js";
+import { byId, counted, element, goTo } from "./format.js";
 import { gatesFigure, lastingOf } from "./gates.js";
 import { Problem } from "./http.js";
 import { LiveSession } from "./live.js";
@@ -193,16 +193,17 @@ const session = new LiveSession({
   },
   onProblem: (problem) => {
     acceptKey();
+    if (problem.kind === "unknown-model") lookAtModels();
+    if (recording) return; // it is of no text that the session reads
     complain(problem, problem.passes);
     showStale(true);
     if (!problem.passes) showUnread(problem);
-    if (problem.kind === "unknown-model") lookAtModels();
   },
   onState: (state) => {
     showState(state);
     if (["open", "crowded", "refused"].includes(state)) lookAtModels();
     isCutOff = CUT_OFF.includes(state);
-    if (isCutOff) showStale(textBox.value !== "");
+    if (isCutOff && !recording) showStale(textBox.value !== "");
     showWhatIsOld();
   },
 });
@@ -261,12 +262,12 @@ function showCount() {
 function followLink() {
   const linked = readLink();
   if (!linked) return false;
-  turns++;
+  teach(-1);
   const byAnother = models.choose(linked.model);
   if (byAnother) forgetAnswers();
   whatIf.clear();
-  whatIf.await(linked.text, linked.changes);
   read(linked.text);
+  whatIf.await(linked.text, linked.changes);
   if (trace?.text === linked.text && !byAnother) show(); // no new answer will come
   return true;
 }
@@ -288,6 +289,7 @@ function read(text) {
 }
 
 function typed() {
+  whatIf.awaitNothing();
   const text = textBox.value;
   showCount();
   keepLink();
@@ -367,6 +369,9 @@ function forgetComparison() {
 }
 
 function wire() {
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a.skip"))) {
+    link.addEventListener("click", (event) => goTo(event, byId(link.hash.slice(1))));
+  }
   for (const select of [field("signal"), field("clamp-signal")]) {
     select.replaceChildren(...SIGNALS.map(({ name, title, other }) => element("option", { value: name }, select.id === "signal" ? `${title} (${shortened(other)})` : title.toLowerCase())));
   }

@@ -45,7 +45,7 @@ export function unitFacts(trace, layer, unit) {
   return `Its share in this answer is ${signed(share, 3)} log-odds, towards ${side(share)}: ${place}.`;
 }
 
-/** What the atlas says of each unit; units of another model are forgotten. */
+/** What the atlas says of each unit. */
 export class UnitAtlas {
   /** @type {Map<string, any>} */
   #known = new Map();
@@ -62,7 +62,9 @@ export class UnitAtlas {
     const name = `${version}/${layer}/${unit}`;
     if (!this.#known.has(name)) {
       try {
-        this.#known.set(name, await askJson(`units/${unit}?layer=${layer}`));
+        const record = await askJson(`units/${unit}?layer=${layer}`);
+        if (record.model.version !== version) return null; // the model has been replaced since the trace
+        this.#known.set(name, record);
       } catch (error) {
         if (error instanceof Problem && error.status === 404) this.#missing = version;
         return null;

@@ -90,6 +90,11 @@ export class WhatIf {
     this.#awaited = { text, changes };
   }
 
+  /** Another text comes first. */
+  awaitNothing() {
+    this.#awaited = null;
+  }
+
   /** @param {Hold} hold in place of one of the same signal of the same unit */
   hold(hold) {
     const same = (/** @type {Hold} */ other) => other.layer === hold.layer && other.unit === hold.unit && other.signal === hold.signal;
@@ -119,7 +124,10 @@ export class WhatIf {
       this.cuts = [];
       this.#list();
     }
-    if (trace && this.#trace && trace.layers.length !== this.#trace.layers.length) this.holds = [];
+    if (this.holds.length && trace && this.#trace && trace.layers.length !== this.#trace.layers.length) {
+      this.holds = [];
+      this.#list();
+    }
     if (trace?.text !== this.#trace?.text) this.#note = "";
     this.#trace = trace;
     if (trace) this.#take(trace);
@@ -132,8 +140,8 @@ export class WhatIf {
    */
   #take(trace) {
     const awaited = this.#awaited;
+    if (awaited?.text !== trace.text) return; // an answer to a text before
     this.#awaited = null;
-    if (awaited?.text !== trace.text) return;
     const { holds, cuts } = awaited.changes;
     this.holds = holds.filter(
       ({ layer, unit, signal, value }) =>
