@@ -15,7 +15,7 @@ import copy
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -128,15 +128,21 @@ class ContinuousBatch(Generic[Key]):
         self._waiting.setdefault(key if group is None else group, deque()).append(_Text(key, token_ids))
         self._waiting_texts += 1
 
-    def leave(self, keys: set[Key]) -> None:
-        """Drop texts before they are finished; keys that are not here are ignored."""
-        for group, texts in list(self._waiting.items()):
+    def leave(self, keys: set[Key], groups: Iterable[Hashable] | None = None) -> None:
+        """Drop texts before they are finished; keys that are not here are ignored.
+
+        Args:
+            keys: Theirs.
+            groups: Those that they joined, so that no other one has to be looked through.
+        """
+        for group in list(self._waiting) if groups is None else groups:
+            texts = self._waiting.get(group, deque())
             staying = deque(text for text in texts if text.key not in keys)
             self._waiting_texts -= len(texts) - len(staying)
             if staying:
                 self._waiting[group] = staying
             else:
-                del self._waiting[group]
+                self._waiting.pop(group, None)
         self._keep([index for index, text in enumerate(self._seated) if text.key not in keys])
 
     @torch.inference_mode()

@@ -52,20 +52,21 @@ class _FileBesideModel(Generic[_Record]):
 
     async def of(self, version: str) -> _Record | None:
         async with self._reading:
-            await asyncio.to_thread(self._refresh, version)
-            return self._found
+            return await asyncio.to_thread(self._refreshed, version)
 
-    def _refresh(self, version: str) -> None:
+    def _refreshed(self, version: str) -> _Record | None:
         try:
             file = (self._directory / self._name).stat()
         except OSError:
             self._state, self._found = None, None
-            return
+            return None
         state = (version, file.st_mtime_ns, file.st_size)
         if state == self._state:
-            return
-        self._state, self._found = state, None
+            return self._found
+        found = None
         try:
-            self._found = self._load(self._directory, version, _logger.warning)
+            found = self._load(self._directory, version, _logger.warning)
         except ArtifactError as error:
             _logger.error("%s cannot be read: %s", self._name, error)  # noqa: TRY400  the message says it all
+        self._state, self._found = state, found  # at the end: whoever waited for it may be gone, and the next one comes
+        return found

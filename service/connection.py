@@ -228,12 +228,16 @@ class EngineConnection:
             self._writer.write(data)
 
     async def _stay_connected(self) -> None:
+        complaint = ""
         while True:
             pause = _RECONNECT_AFTER
             try:
                 await self._connect()
+                complaint = ""
             except OSError as error:  # there is no engine, or no longer
-                _logger.debug("no connection to the engine: %s", error)
+                if str(error) != complaint:  # else it has been said, and goes on
+                    complaint = str(error)
+                    _logger.warning("no connection to the engine at %s: %s", self._path, complaint)
             except Exception:  # an engine that cannot be understood may still be replaced by one that can
                 _logger.exception("the connection to the engine is of no use")
                 pause = _RECONNECT_AFTER_NONSENSE

@@ -267,7 +267,7 @@ class Engine:
                 if asked.model is model
                 for index in range(len(asked.lengths))
             }
-            model.batch.leave(keys)
+            model.batch.leave(keys, dropped)
 
 
 def _read_token_ids(packed: bytes, lengths: list[int], model: LoadedModel) -> TokenIds:

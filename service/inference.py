@@ -90,15 +90,6 @@ class Inference:
             raise NotReadyError
         return [self._connection.model, *self._connection.further]
 
-    @property
-    def model(self) -> ServedModel:
-        """What is served by default.
-
-        Raises:
-            NotReadyError: As for `models`.
-        """
-        return self.models[0]
-
     def find(self, name: str | None, version: str | None = None) -> ServedModel:
         """Return a model that is served: without a name the default one, without a version whichever has the name.
 
@@ -112,6 +103,19 @@ class Inference:
     def statistics(self) -> Statistics | None:
         """How the engine was doing a moment ago."""
         return self._connection.statistics
+
+    def check_count(self, texts: int) -> None:
+        """Refuse to judge so many texts together.
+
+        Raises:
+            TooManyTextsError: There are more than the service takes at once.
+        """
+        if texts > self._settings.max_texts:
+            raise TooManyTextsError(self._settings.max_texts, texts)
+
+    async def until_loaded(self) -> None:
+        """Wait until there is a model: the first one, or that of the engine after one that was lost."""
+        await self._connection.until_loaded()
 
     async def judge(self, texts: Mapping[str, str], name: str | None = None, *, truncate: bool) -> Judged:
         """Judge texts together.
@@ -127,8 +131,7 @@ class Inference:
             TooManyTextsError: There are more than the service takes at once.
             ServiceError: The engine did not answer: not ready, overloaded, too late, or dead.
         """
-        if len(texts) > self._settings.max_texts:
-            raise TooManyTextsError(self._settings.max_texts, len(texts))
+        self.check_count(len(texts))
         passages = [Passage(field, text) for field, text in texts.items()]
         deadline = self._deadline()
 

@@ -4,7 +4,7 @@ Sizes: T steps, H = hidden_size.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -94,7 +94,8 @@ class Readings:
         if reading is None or reading.model.version != model.version:
             return Reading.beginning(model)
         self._kept.move_to_end(session)
-        return reading
+        # Two models of one version, a copy under another name, read alike.
+        return reading if reading.model is model else replace(reading, model=model)
 
     def keep(self, session: object, reading: Reading) -> None:
         """Keep it instead of the session's last one, unless there would be no room for it alone."""

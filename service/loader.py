@@ -65,9 +65,13 @@ def further_folders(artifacts: Path) -> list[str]:
     """Name the folders in an artifacts folder that hold a model of their own, in alphabetical order.
 
     Raises:
-        ArtifactError: One has a name that would have to be escaped in an address, or may not be looked into.
+        ArtifactError: One has a name that would have to be escaped in an address, or may not be looked into; or the
+            folder itself may not be listed.
     """
-    inside = sorted(path for path in artifacts.iterdir() if not path.name.startswith(".") and path.is_dir())
+    try:
+        inside = sorted(path for path in artifacts.iterdir() if not path.name.startswith(".") and path.is_dir())
+    except OSError as error:
+        raise ArtifactError(str(artifacts), "a folder that may be listed", error.strerror or "another") from error
     folders = [path.name for path in inside if _is_served(path)]
     for folder in folders:
         if not _NAME.fullmatch(folder):

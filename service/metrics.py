@@ -23,8 +23,8 @@ from service.errors import NotReadyError
 from service.exchange import Exchange
 from service.inference import Inference
 from service.session_watch import REFUSED, ClosedWebSocket
+from service.workers import FIGURES_VARIABLE
 
-_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CODES = frozenset({REFUSED, *CloseCode})
@@ -126,7 +126,10 @@ class Metrics:
 
     def exposition(self, inference: Inference, accept: str) -> tuple[bytes, str]:
         """Write all figures in the format that suits an `Accept` header; return them and their media type."""
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except TypeError:  # prometheus_client compares whatever version is accepted with a number
+            encode, media_type = choose_encoder("")
         return encode(_Figures(self._registry, inference)), media_type
 
     def _add(self, key: tuple[str, str, int]) -> tuple[Counter, Histogram]:
@@ -151,7 +154,7 @@ class _Figures(Collector):
         self._inference = inference
 
     def collect(self) -> Iterator[Metric]:
-        folder = os.environ.get(_FOLDER_VARIABLE)
+        folder = os.environ.get(FIGURES_VARIABLE)
         yield from _without_birthdays(_of_all_workers(Path(folder)) if folder else self._counted.collect())
         yield from _of_model(self._inference)
         yield from _of_engine(self._inference)

@@ -76,6 +76,7 @@ async def predict(asked: PredictRequest, model: Model) -> Response:
 )
 async def predict_batch(asked: BatchRequest, model: Model) -> Response:
     """Judge each text as `/predict` does, and answer in the order of the request."""
+    model.check_count(len(asked.texts))  # before hundreds of thousands of names are made
     texts = {f"texts[{index}]": text for index, text in enumerate(asked.texts)}
     judged = await model.judge(texts, asked.model, truncate=asked.truncate)
     return timed_answer(judged, answers.batch_response(judged))

@@ -94,11 +94,7 @@ async def _serve(app: FastAPI, config: uvicorn.Config, listener: socket.socket, 
     async with app.router.lifespan_context(app):
         inference: Inference = app.state.inference
         server = GracefulServer(config, inference, app.state.settings.drain_seconds, led=commands is not None)
-
-        def stop_if_failed(loading: asyncio.Task[None]) -> None:
-            server.should_exit |= not loading.cancelled() and loading.exception() is not None
-
-        inference.loading.add_done_callback(stop_if_failed)
+        stop_if_failed(server, inference)
         connections = Connections(server.server_state.connections, app.state.settings, app.state.metrics.connection_cut)
         inference.trace_slots.unread = lambda: connections.unread
         reload = asyncio.Event()
@@ -182,6 +178,16 @@ class GracefulServer(uvicorn.Server):
             self.server_state.default_headers = [*self.server_state.default_headers, parting]
 
 
+def stop_if_failed(server: GracefulServer, inference: Inference) -> None:
+    """Stop the server if there will be no model; who is cut off by that hears that the service closes."""
+
+    def stop(loading: asyncio.Task[None]) -> None:
+        if not loading.cancelled() and loading.exception() is not None:
+            inference.draining = server.should_exit = True
+
+    inference.loading.add_done_callback(stop)
+
+
 async def _obey_pipe(server: GracefulServer, commands: int, reload: asyncio.Event) -> None:
     """Do what the main process says, and end when it does."""
     reader = asyncio.StreamReader()
@@ -202,7 +208,7 @@ async def _reload_whenever(asked: asyncio.Event, inference: Inference) -> None:
     """
     while True:
         await asked.wait()
-        await asyncio.wait([inference.loading])  # a worker that has just started knows of no engine to ask
+        await inference.until_loaded()  # or there is no engine to ask, because it has just been started
         asked.clear()
         try:
             await inference.reload()

@@ -308,10 +308,16 @@ def encode_response(head: Mapping[str, object], tensors: Sequence[tuple[Tensor, 
             blobs.append(blob)
             output["parameters"] = {"binary_data_size": len(blob)}
         else:
-            output["data"] = tensor.elements.ravel() if isinstance(tensor.elements, np.ndarray) else tensor.elements
+            output["data"] = _written(tensor.elements)
         outputs.append(output)
-    document = orjson.dumps({**head, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+    document = orjson.dumps({**head, "outputs": outputs})
     return ResponseBody(b"".join([document, *blobs]), len(document) if blobs else None)
+
+
+def _written(elements: Elements) -> orjson.Fragment:
+    """Write elements as JSON, one tensor at a time: while it writes, orjson keeps the interpreter to itself."""
+    flat = elements.ravel() if isinstance(elements, np.ndarray) else elements
+    return orjson.Fragment(orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def _pack(elements: Elements) -> bytes:

@@ -29,6 +29,7 @@ async def written_out(write: Callable[[], _Written]) -> _Written:
         return await asyncio.shield(writing)
     except asyncio.CancelledError:
         await asyncio.wait([writing])
+        writing.exception()  # nobody waits for it any more
         raise
 
 

@@ -31,6 +31,9 @@ class StubInference:
     def models(self) -> list[Any]:
         return [self.model]
 
+    def check_count(self, texts: int) -> None:
+        """Take any number."""
+
     async def judge(self, texts: dict[str, str], name: str | None = None, *, truncate: bool) -> Judged:
         assert name is None
         if self.error is not None:

@@ -195,6 +195,28 @@ def test_texts_can_leave_from_the_queue_and_from_their_seats() -> None:
         assert text.logit == pytest.approx(_logit_alone(MODELS[1], _text(100, seed=text.key)), abs=1e-6)
 
 
+class Counted(int):
+    """A key that counts how often any is looked up."""
+
+    hashes = 0
+
+    def __hash__(self) -> int:
+        type(self).hashes += 1
+        return super().__hash__()
+
+
+def test_who_leaves_does_not_have_everybody_looked_through() -> None:
+    """Thousands may hang up at once, while thousands wait."""
+    batch: ContinuousBatch[int] = ContinuousBatch(MODELS[1])
+    for group in range(1000):
+        batch.join(Counted(group), _text(3), group=f"group {group}")
+    Counted.hashes = 0
+    batch.leave({500}, ["group 500", "no group"])
+    assert Counted.hashes <= 1
+    assert len(batch) == 999
+    assert sorted(text.key for text in _finish(batch)) == sorted(set(range(1000)) - {500})
+
+
 def test_an_empty_batch_does_nothing() -> None:
     batch: ContinuousBatch[int] = ContinuousBatch(MODELS[1])
     assert batch.advance() == []

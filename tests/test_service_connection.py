@@ -416,6 +416,18 @@ def test_whoever_asks_a_lost_engine_before_its_loss_is_noticed_is_told_of_it(pat
     assert unhandled == []
 
 
+def test_why_there_is_no_engine_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A path that is wrong would else be a service that is never ready, and nobody knows why."""
+
+    async def wait() -> None:
+        async with EngineConnection(tmp_path / "none"):
+            await asyncio.sleep(0.3)
+
+    asyncio.run(wait())
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith(f"no connection to the engine at {tmp_path / 'none'}: ")
+
+
 @pytest.mark.parametrize("nonsense", [b"\xff\xff\xff\xff", b"\0\0\0\x01\xc1", frame(Reload(1))])
 def test_an_engine_that_cannot_be_understood_is_left_and_tried_again(
     path: Path, loaded: Loaded, nonsense: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -1,6 +1,7 @@
 """A live session: whatever is typed and taken back, it says what a trace of the whole text says."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -338,6 +339,18 @@ def test_what_is_taken_back_takes_no_room(tiny: Subject) -> None:
     assert readings.bytes == before // 4
     reading = readings.of(typist.session, tiny.reader.model)
     assert reading.signals.base is None
+
+
+def test_a_copy_of_a_model_goes_on_under_its_own_name(tiny: Subject) -> None:
+    """It is of the same version, and has read what the other one has."""
+    readings = Readings(ROOM)
+    typist = Typist(tiny.reader, readings=readings)
+    typist.say(text="Worst")
+    copy = dataclasses.replace(tiny.reader.model, name="copy")
+    reading = readings.of(typist.session, copy)
+    assert reading.model.name == "copy"
+    assert len(reading.logits) == 5
+    assert readings.of(typist.session, tiny.reader.model).model.name == tiny.reader.model.name
 
 
 def test_another_model_reads_all_again(tiny: Subject, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,9 +1,11 @@
 """What the engine decides before it loads: precision and threads."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from charlstm.errors import DeviceError
+from charlstm.errors import ArtifactError, DeviceError
 from service import loader
 
 CPU = torch.device("cpu")
@@ -27,3 +29,14 @@ def test_bfloat16_is_taken_where_it_is_and_refused_elsewhere(able: bool, monkeyp
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 2), (64, 4)])
 def test_a_core_is_left_to_http(cores: int, threads: int) -> None:
     assert loader.threads_for(cores) == threads
+
+
+def test_a_folder_that_may_not_be_listed_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may list any, so it is the system that says no."""
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(ArtifactError, match="expected a folder that may be listed, found Permission denied"):
+        loader.further_folders(tmp_path)

@@ -136,6 +136,15 @@ def test_an_answer_is_text_that_prometheus_reads_or_openmetrics_where_that_is_as
     assert modern.text.endswith("# EOF\n")
 
 
+@pytest.mark.parametrize("accept", ['application/openmetrics-text; version="1.0.0"', "text/plain;version=x"])
+def test_a_version_that_is_no_number_gets_what_everybody_gets(accept: str) -> None:
+    """A quoted value is as HTTP has it."""
+    with stubbed() as (client, _):
+        answer = client.request("GET", "/metrics", headers={**JSON, "Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+
+
 def test_methods_that_nobody_knows_do_not_multiply_the_series() -> None:
     metrics = Metrics()
     for number in range(20):

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.server import _obey_pipe, _reload_whenever
+from service.errors import StartupError
+from service.server import _obey_pipe, _reload_whenever, stop_if_failed
 from tests.served import LONG, Served, eventually, served
 from tests.service_fixtures import PATIENCE, assert_problem, until
 from tests.tiny import tiny_artifacts
@@ -194,6 +196,25 @@ def test_what_is_not_finished_within_the_time_limit_is_given_up(artifacts: Path,
     assert "Traceback" not in server.log.read_text()
 
 
+def test_who_is_cut_off_since_there_is_no_model_hears_that_the_service_closes() -> None:
+    """Not that it failed at the request."""
+    told: list[bool] = []
+
+    async def serve() -> None:
+        async def load() -> None:
+            raise StartupError("no model")
+
+        inference: Any = SimpleNamespace(draining=False, loading=asyncio.create_task(load()))
+        server: Any = SimpleNamespace(should_exit=False)
+        stop_if_failed(server, inference)
+        await asyncio.wait([inference.loading])
+        await asyncio.sleep(0)
+        told.extend([server.should_exit, inference.draining])
+
+    asyncio.run(serve())
+    assert told == [True, True]
+
+
 def test_a_file_of_keys_that_is_not_there_is_one_clear_line(artifacts: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"charlstm: .*/none: expected a file of keys, found No such file"):
         served(tmp_path, artifacts, api_keys_file=tmp_path / "none").__enter__()
@@ -216,11 +237,11 @@ def test_a_worker_hears_what_it_is_told_while_it_reloads() -> None:
     assert told == ["close", "end"]
 
 
-def test_a_reload_waits_for_the_first_model() -> None:
-    """A worker that has just started has nobody to ask yet."""
+def test_a_reload_waits_until_there_is_a_model() -> None:
+    """Or for the next one: a worker, or an engine, that has just started has nobody to ask yet."""
     told: list[str] = []
 
-    async def load() -> None:
+    async def until_loaded() -> None:
         await asyncio.sleep(0.05)
         told.append("loaded")
 
@@ -230,7 +251,7 @@ def test_a_reload_waits_for_the_first_model() -> None:
     async def obey() -> None:
         asked = asyncio.Event()
         asked.set()
-        inference: Any = SimpleNamespace(reload=reload, loading=asyncio.create_task(load()))
+        inference: Any = SimpleNamespace(reload=reload, until_loaded=until_loaded)
         obeying = asyncio.create_task(_reload_whenever(asked, inference))
         await until(lambda: "reloaded" in told)
         obeying.cancel()
@@ -250,7 +271,7 @@ def test_what_is_asked_for_during_a_reload_is_one_more() -> None:
             asked.set()
 
     async def obey() -> None:
-        inference: Any = SimpleNamespace(reload=reload, loading=asyncio.create_task(asyncio.sleep(0)))
+        inference: Any = SimpleNamespace(reload=reload, until_loaded=partial(asyncio.sleep, 0))
         asked.set()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):

@@ -67,10 +67,10 @@ def test_new_artifacts_are_loaded_beside_the_old_and_bad_ones_are_not(artifacts:
     async def reload() -> None:
         async with asyncio.timeout(PATIENCE), Inference(make_settings(artifacts)) as model:
             await model.loading
-            pid, old = engine_pid(model), model.model.version
+            pid, old = engine_pid(model), model.models[0].version
             (artifacts / "vocabulary.json").write_text("{}")
             failed = await model.reload()
-            assert (failed.versions, model.model.version) == ([old], old)
+            assert (failed.versions, model.models[0].version) == ([old], old)
             assert failed.error is not None
             assert "vocabulary.json" in failed.error
             assert (await model.judge(TEXT, truncate=False)).model.version == old
@@ -79,7 +79,7 @@ def test_new_artifacts_are_loaded_beside_the_old_and_bad_ones_are_not(artifacts:
             expected = load_artifacts(artifacts).version
             assert (done.versions, done.error) == ([expected], None)
             judged = await model.judge(TEXT, truncate=False)
-            assert judged.model.version == model.model.version == expected != old
+            assert judged.model.version == model.models[0].version == expected != old
             assert engine_pid(model) == pid
 
     asyncio.run(reload())

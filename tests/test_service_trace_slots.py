@@ -1,6 +1,7 @@
 """The few traces that a worker has in its hands at a time."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -32,6 +33,32 @@ def test_a_few_are_let_in_at_a_time_and_all_in_the_end() -> None:
 
     asyncio.run(crowd())
     assert most == trace_slots._SLOTS
+
+
+def test_what_goes_wrong_when_nobody_waits_any_more_is_no_news() -> None:
+    """The client made a mistake and hung up: nothing of the service has failed."""
+    started, go_on = threading.Event(), threading.Event()
+    news: list[dict[str, object]] = []
+
+    def write() -> None:
+        started.set()
+        assert go_on.wait(PATIENCE)
+        raise ValueError("steps[0]")
+
+    async def hang_up() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: news.append(told))
+        task = asyncio.create_task(written_out(write))
+        await until(started.is_set)
+        task.cancel()
+        await asyncio.sleep(0.01)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        gc.collect()
+
+    asyncio.run(hang_up())
+    assert news == []
 
 
 def test_a_slot_is_kept_until_the_trace_is_written_down_even_if_nobody_waits_for_it() -> None:

@@ -40,7 +40,7 @@ class EpochRecord:
         train_loss: Mean loss over the training texts while they were trained on, in nats.
         validation: On the held-out texts; None where none are held out.
         seconds: How long it took.
-        tokens_per_second: Tokens of the training texts, also those left out as noise, but no padding, by time.
+        tokens_per_second: Tokens of the training texts, padding not counted, by time.
     """
 
     epoch: int
