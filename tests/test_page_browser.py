@@ -781,7 +781,7 @@ def test_holds_of_another_network_are_taken_off_the_list(
         page.page.context.close()
 
 
-def test_bars_are_seen_in_forced_colours(browser: Browser, service: Service) -> None:
+def test_bars_and_scales_are_seen_in_forced_colours(browser: Browser, service: Service) -> None:
     forced = Visit(browser.new_context(viewport=WIDE, forced_colors="active").new_page(), service.served.url)
     forced.open()
     forced.write(TEXT)
@@ -790,6 +790,8 @@ def test_bars_are_seen_in_forced_colours(browser: Browser, service: Service) -> 
     for place, bar in (("#unit-view", ".histogram i.negative"), ("#occlusion", "#occlusion .track i")):
         forced.page.locator(place).scroll_into_view_if_needed()
         expect(forced.page.locator(bar).first).not_to_have_css("background-color", paper)
+    for scale in (".scale-track", ".ramp"):
+        expect(forced.page.locator(scale).first).to_have_css("background-image", re.compile("gradient"))
     forced.page.context.close()
     assert forced.faults == []
 
