@@ -68,5 +68,6 @@ class _FileBesideModel(Generic[_Record]):
             found = self._load(self._directory, version, _logger.warning)
         except ArtifactError as error:
             _logger.error("%s cannot be read: %s", self._name, error)  # noqa: TRY400  the message says it all
-        self._state, self._found = state, found  # at the end: whoever waited for it may be gone, and the next one comes
+        # At the end, and in this order: whoever waited for it may be gone, and another thread look in between.
+        self._found, self._state = found, state
         return found

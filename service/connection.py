@@ -128,6 +128,7 @@ class EngineConnection:
         self._outgoing: list[bytes] = []
         self._writer: asyncio.StreamWriter | None = None
         self._loaded = asyncio.Event()
+        self._complaint = ""  # why there is no connection, if that has been said
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._stay_connected())
@@ -228,16 +229,14 @@ class EngineConnection:
             self._writer.write(data)
 
     async def _stay_connected(self) -> None:
-        complaint = ""
         while True:
             pause = _RECONNECT_AFTER
             try:
                 await self._connect()
-                complaint = ""
             except OSError as error:  # there is no engine, or no longer
-                if str(error) != complaint:  # else it has been said, and goes on
-                    complaint = str(error)
-                    _logger.warning("no connection to the engine at %s: %s", self._path, complaint)
+                if str(error) != self._complaint:  # else it has been said, and goes on
+                    self._complaint = str(error)
+                    _logger.warning("no connection to the engine at %s: %s", self._path, self._complaint)
             except Exception:  # an engine that cannot be understood may still be replaced by one that can
                 _logger.exception("the connection to the engine is of no use")
                 pause = _RECONNECT_AFTER_NONSENSE
@@ -260,6 +259,7 @@ class EngineConnection:
     def _take(self, answer: Answer) -> None:
         match answer:
             case Loaded():
+                self._complaint = ""
                 self.model, *self.further = map(served_model, answer.models)
                 self._loaded.set()
             case Statistics():

@@ -26,11 +26,12 @@ async def written_out(write: Callable[[], _Written]) -> _Written:
     """
     writing = asyncio.create_task(asyncio.to_thread(write))
     try:
-        return await asyncio.shield(writing)
+        await asyncio.wait([writing])
     except asyncio.CancelledError:
         await asyncio.wait([writing])
         writing.exception()  # nobody waits for it any more
         raise
+    return writing.result()
 
 
 class TraceSlots:

@@ -168,7 +168,7 @@ def test_an_answer_that_trickles_for_ever_ends_at_the_deadline(connect: Connect)
     with (
         scripted(trickles) as server,
         connect(server.url, clock=clock) as client,
-        pytest.raises(AnswerTimeoutError, match="not whole"),
+        pytest.raises(AnswerTimeoutError, match="not whole after"),
     ):
         client.predict("Worst")
 

@@ -201,7 +201,7 @@ def test_what_others_write_as_json_is_read(tmp_path: Path, line: bytes, text: ob
         (b'\n{"text": "a"\n', r"a.jsonl, line 2 is no JSON object \(Expecting ',' delimiter"),
         (b'{"label": 1}\n', "line 1 has a column 'label' already; --prefix"),
         (b"[" * 100_000 + b"\n", r"a.jsonl, line 1 is no JSON object \("),
-        (b'{"text": "a", "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}\n", r"a.jsonl, line 1 is no JSON object \("),
+        (b'{"text": "a", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", r"a.jsonl, line 1 is no JSON object \("),
     ],
 )
 def test_what_is_no_object_is_refused_with_its_line(tmp_path: Path, content: bytes, message: str) -> None:

@@ -281,6 +281,24 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(
     assert files(tmp_path) == set()
 
 
+def test_ctrl_c_before_a_new_run_has_replaced_an_old_one_does_not_speak_of_going_on(
+    data: Path, tmp_path: Path, run_main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What there is to go on with is the old one, of whatever settings."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "model").mkdir()
+    old = tmp_path / "model" / ".unfinished-grouped.pt"
+    old.touch()
+    os.utime(old, (1, 1))
+    monkeypatch.setattr("training.fit.check_labels", interrupt)
+    _, _, stderr = run_main(*fit_arguments(data, tmp_path / "model", 3), "--fresh")
+    assert stderr.splitlines()[0] == "interrupted before the first epoch was over: no model is written"
+    assert old.exists()
+
+
 def test_ctrl_c_while_a_model_is_written_says_how_to_go_on(
     data: Path, tmp_path: Path, run_main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from tests.training_data import labelled, sentiment_rows
 from training.checkpoint import EpochRecord
 from training.data import LabelledTexts
 from training.errors import CheckpointError, TrainingError
-from training.fit import fit, is_unfinished
+from training.fit import fit, last_saved
 from training.fit_settings import FitSettings
 from training.metrics import fit_temperature, score
 from training.recipe import RECIPES, Preset, Recipe
@@ -561,6 +561,17 @@ def test_an_unfinished_run_of_another_split_is_not_lost(data: LabelledTexts, tmp
     assert files(tmp_path) == FILES
 
 
+@pytest.mark.parametrize("split", list(SplitName))
+def test_one_of_two_that_were_begun_together_does_not_end_the_other(
+    data: LabelledTexts, tmp_path: Path, split: SplitName
+) -> None:
+    with pytest.raises(KilledError):
+        fit(data, tmp_path, BOTH_SPLITS, Listener(KilledError, 2, model=1))
+    with pytest.raises(CheckpointError, match="finish it with the command that began both"):
+        fit(data, tmp_path, dataclasses.replace(SETTINGS, split=split), Listener())
+    assert all(last_saved(tmp_path, both) for both in SplitName)
+
+
 def test_a_run_of_the_other_split_is_gone_on_with_for_its_score(data: LabelledTexts, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         fit(data, tmp_path, dataclasses.replace(SETTINGS, split=SplitName.ARTICLE), Listener(KilledError, 2))
@@ -577,10 +588,10 @@ def test_a_new_run_throws_the_old_one_away_before_it_begins(data: LabelledTexts,
         fit(data, tmp_path, fresh, Listener(KilledError, 2))
     with pytest.raises(TrainingError, match="both labels"):
         fit(of_one_label(SplitName.GROUPED, "test"), tmp_path, fresh, Listener())
-    assert is_unfinished(tmp_path, SplitName.GROUPED)
+    assert last_saved(tmp_path, SplitName.GROUPED) is not None
     with pytest.raises(KeyboardInterrupt):
         fit(data, tmp_path, fresh, Listener(KeyboardInterrupt, 0))
-    assert not is_unfinished(tmp_path, SplitName.GROUPED)
+    assert last_saved(tmp_path, SplitName.GROUPED) is None
 
 
 @pytest.mark.parametrize("fresh", [False, True])

@@ -22,7 +22,7 @@ from training.corpus import Corpus
 from training.data import LabelledTexts
 from training.distillation import Answers, LessonBatch, Student
 from training.errors import CheckpointError, TrainingError
-from training.fit import fit
+from training.fit import fit, last_saved
 from training.fit_settings import FitSettings
 from training.recipe import Recipe
 from training.sentences import Offsets, Vectors
@@ -413,6 +413,23 @@ def test_another_unfinished_run_is_found_before_the_teacher_is_asked(
     with pytest.raises(CheckpointError, match="other data or settings"):
         fit(data, tmp_path / "model", dataclasses.replace(settings, split_seed=43), heard)
     assert heard.prepared == []
+
+
+def test_what_a_teacher_lacks_costs_no_unfinished_run(
+    data: LabelledTexts, tmp_path: Path, settings: FitSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one is thrown away for a new one only when that begins to learn."""
+
+    def lacking(_: object) -> StubEncoder:
+        raise TrainingError("not installed")
+
+    with pytest.raises(KilledError):
+        fit(data, tmp_path / "model", settings, Listener(killed_at=1))
+    monkeypatch.setattr("training.taught.MiniLM", lacking)
+    anew = dataclasses.replace(settings, fresh=True, cache=tmp_path / "other")
+    with pytest.raises(TrainingError, match="not installed"):
+        fit(data, tmp_path / "model", anew, Listener())
+    assert last_saved(tmp_path / "model", settings.split) is not None
 
 
 def test_progress_says_that_the_teacher_is_asked(data: LabelledTexts, tmp_path: Path, settings: FitSettings) -> None:

@@ -34,7 +34,7 @@ from training.describe import describe as describe_data
 from training.errors import TrainingError
 from training.evaluate import evaluate as evaluate_model
 from training.export_command import export
-from training.fit import LEARNING_CURVE, METRICS, is_unfinished
+from training.fit import LEARNING_CURVE, METRICS, last_saved
 from training.fit import fit as fit_model
 from training.fit_settings import FitSettings
 from training.flags import flag_of, flags_from
@@ -247,14 +247,15 @@ def _split_or_all(name: str) -> SplitName | None:
 
 def _fit(data: LabelledTexts, output: Path, settings: FitSettings) -> None:
     to_go_on = "repeat the command without --fresh" if settings.fresh else "repeat the command"
+    replaced = last_saved(output, settings.split) if settings.fresh else None
     try:
         with TerminalProgress(console(stderr=True)) as progress:
             config = fit_model(data, output, settings, progress)
     except KeyboardInterrupt:
-        if is_unfinished(output, settings.split):
-            ended = f"interrupted: no model is written; {to_go_on} to go on after the last whole epoch"
-        else:
+        if last_saved(output, settings.split) in (None, replaced):
             ended = "interrupted before the first epoch was over: no model is written"
+        else:
+            ended = f"interrupted: no model is written; {to_go_on} to go on after the last whole epoch"
         typer.echo(ended, err=True)
         raise typer.Exit(130) from None
     for split, scores in config.metrics.items():

@@ -65,8 +65,6 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
         KeyboardInterrupt: Ctrl-C before the first epoch was over. Later, Ctrl-C keeps the best epoch so far.
     """
     _check_beforehand(data, output, settings)
-    if settings.fresh:
-        _forget(output)
     fitted = _fit_split(data, settings.split, output, settings, progress)
     config = fitted.artifacts.config
     _save(output, config, fitted)
@@ -82,9 +80,10 @@ def fit(data: LabelledTexts, output: Path, settings: FitSettings, progress: Prog
     return config
 
 
-def is_unfinished(output: Path, split: SplitName) -> bool:
-    """Tell whether a run of this split stands in a folder that goes on when its command is repeated."""
-    return _checkpoint(output, split).exists()
+def last_saved(output: Path, split: SplitName) -> int | None:
+    """Return when the unfinished run of a split in a folder was saved, in nanoseconds; None if there is none."""
+    checkpoint = _checkpoint(output, split)
+    return checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
 
 
 def _forget(output: Path) -> None:
@@ -135,12 +134,13 @@ def _check_unfinished(data: LabelledTexts, output: Path, settings: FitSettings) 
     """See that what is unfinished in the folder is this run: what it would replace may be hours of work."""
     for split in _splits(settings):
         load_checkpoint(_checkpoint(output, split), _fingerprint(data, split, settings))
-    begun = is_unfinished(output, settings.split)
+    begun = last_saved(output, settings.split) is not None
     for split in set(SplitName) - set(_splits(settings)):
-        if is_unfinished(output, split) and not begun:
+        if last_saved(output, split) is not None:
+            how = "the command that began both" if begun else f"--split {split}"
             raise CheckpointError(
                 f"{_checkpoint(output, split)}: an unfinished run of the {split} split stands here; "
-                f"finish it with --split {split}, or use --fresh to start over"
+                f"finish it with {how}, or use --fresh to start over"
             )
 
 
@@ -173,6 +173,8 @@ def _fit_split(
     if recipe.teacher_share > 0:
         progress.preparing(f"{split_name} split: asking the teacher, minutes unless {settings.cache} holds its answers")
         learn_from = taught_corpus(data, parts.train, encoder, split_name, settings)
+    if settings.fresh and split_name is settings.split:
+        _forget(output)  # only now: nothing that a teacher lacks has ended this run
     model = _new_network(recipe, vocabulary, settings.seed).to(device)
     checkpoint = _checkpoint(output, split_name)
     progress.run_started(f"{split_name} split", recipe.epochs)

@@ -28,6 +28,7 @@ from service.units_schemas import UnitResponse, UnitsResponse
 
 T = TypeVar("T")
 
+_GRACE: Final = 0.1  # seconds: limits of httpx, which knows what was waited for, come first
 _USUAL: Final = Policy()
 _REAL_TIME: Final = AsyncSystemClock()
 
@@ -192,7 +193,7 @@ class AsyncSentimentClient:
         streamed = self._http.stream(method, url, headers=dict(headers), content=content, timeout=timeout)
         with http_failures():
             # httpx has no limit of its own for the whole, nor any at all where there is no network.
-            async with asyncio.timeout(step.seconds), streamed as response:
+            async with asyncio.timeout(step.seconds + _GRACE), streamed as response:
                 async for piece in response.aiter_bytes():
                     gathering.add(piece)
                 return gathering.answer(response)

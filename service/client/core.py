@@ -166,6 +166,8 @@ def http_failures() -> Iterator[None]:
         raise UnreachableError(f"no connection to the service: {_reason(error)}") from error
     except httpx.TimeoutException as error:
         raise AnswerTimeoutError(f"the service said nothing for too long ({type(error).__name__})") from error
+    except AnswerTimeoutError:  # a TimeoutError, too, of which more is known
+        raise
     except TimeoutError as error:
         raise AnswerTimeoutError("the answer was not whole in time") from error
     except httpx.DecodingError as error:
