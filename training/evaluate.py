@@ -43,7 +43,7 @@ def evaluate(predictor: Predictor, data: LabelledTexts, split: SplitName | None,
     trained_on = rows_of_training(data, predictor.artifacts.config.training)
     return Evaluation(
         part=part_in_words(split, split_seed),
-        scores=score_rows(predictor, data, rows),
+        scores=_score_readable(predictor, data, rows),
         seen=None if trained_on is None else int(np.isin(rows, trained_on).sum()),
         paraphrases_seen=None if trained_on is None else paraphrased(data, rows, trained_on),
     )
@@ -51,11 +51,14 @@ def evaluate(predictor: Predictor, data: LabelledTexts, split: SplitName | None,
 
 def score_rows(predictor: Predictor, data: LabelledTexts, rows: Rows) -> Scores:
     """Score a model on these rows; texts over its limit are cut, texts without a token are left out."""
-    readable = readable_rows(predictor, data, rows)
-    labels = data.labels[readable]
+    return _score_readable(predictor, data, readable_rows(predictor, data, rows))
+
+
+def _score_readable(predictor: Predictor, data: LabelledTexts, rows: Rows) -> Scores:
+    labels = data.labels[rows]
     if len(np.unique(labels)) < 2:
         raise TrainingError(f"scores need rows of both labels, found {len(labels)} rows of {len(np.unique(labels))}")
-    return score(labels, probabilities_negative(predictor, data.texts_of(readable)))
+    return score(labels, probabilities_negative(predictor, data.texts_of(rows)))
 
 
 def readable_rows(predictor: Predictor, data: LabelledTexts, rows: Rows) -> Rows:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from charlstm.artifacts import Artifacts, save_artifacts
@@ -112,21 +113,21 @@ def _check_beforehand(data: LabelledTexts, output: Path, settings: FitSettings) 
         check_no_finished_model(output, _checkpoint(output, settings.split))
     if settings.recipe.teacher_share > 0:
         check_place(settings.cache)
+    # Texts without a token are neither trained nor scored on.
+    readable = np.array([bool(settings.recipe.preprocessing.split(text)) for text in data.texts])
     for split in _splits(settings):
-        _check_split(data, split, settings)
+        _check_split(data, split, readable, settings)
     if not settings.fresh:
         _check_unfinished(data, output, settings)
 
 
-def _check_split(data: LabelledTexts, name: SplitName, settings: FitSettings) -> None:
-    recipe = settings.recipe
+def _check_split(data: LabelledTexts, name: SplitName, readable: npt.NDArray[np.bool_], settings: FitSettings) -> None:
+    fraction = settings.recipe.validation_fraction
     split = split_rows(data, name, settings.split_seed)
-    parts = hold_out(data, split.train, name, recipe.validation_fraction, settings.split_seed)
+    parts = hold_out(data, split.train, name, fraction, settings.split_seed)
     rows = {"training": parts.train, "test": split.test}
-    if recipe.validation_fraction > 0:
+    if fraction > 0:
         rows["validation"] = parts.test
-    # Texts without a token are neither trained nor scored on.
-    readable = np.array([bool(recipe.preprocessing.split(text)) for text in data.texts])
     check_labels(data, name, {part: data.labels[found[readable[found]]] for part, found in rows.items()})
 
 

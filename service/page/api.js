@@ -68,8 +68,19 @@ export async function ask(path, { body, accept = "application/json", signal, of 
  */
 export async function askJson(path, body, signal) {
   const answer = await ask(path, { body, signal });
+  return whole(answer.json());
+}
+
+/**
+ * Wait for all of an answer, of which the head has come.
+ * @template T
+ * @param {Promise<T>} reading
+ * @returns {Promise<T>}
+ * @throws {import("./http.js").Unreachable | DOMException}
+ */
+export async function whole(reading) {
   try {
-    return await answer.json();
+    return await reading;
   } catch (error) {
     if (error instanceof DOMException) throw error;
     throw new Unreachable("The answer was cut short.");

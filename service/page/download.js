@@ -1,10 +1,9 @@
 // @ts-check
 /** Everything one can take along: the link, a picture, the trace in three forms. */
 
-import { ask, askedModel } from "./api.js";
+import { ask, askedModel, whole } from "./api.js";
 import { palette, pictureOf } from "./charts.js";
 import { percent, verdictOf } from "./format.js";
-import { Unreachable } from "./http.js";
 
 /** @typedef {import("./trace.js").Trace} Trace */
 /** @typedef {import("./charts.js").Figure} Figure */
@@ -65,10 +64,7 @@ export function readLink() {
 export async function saveTrace(form, text, changed) {
   const { accept, suffix } = FORMS[form];
   const answer = await ask("gates", { body: { text, ...changed }, accept });
-  const content = await answer.blob().catch(() => {
-    throw new Unreachable("The answer was cut short.");
-  });
-  return save(content, `charlstm-trace${changed ? CHANGED : ""}.${suffix}`);
+  return save(await whole(answer.blob()), `charlstm-trace${changed ? CHANGED : ""}.${suffix}`);
 }
 
 /**
